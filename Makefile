@@ -1,0 +1,42 @@
+# make study   the whole study on MixDigits: notebooks, figures, result tables, Table 2
+# make test    pytest over tests/ and nbval over notebooks/
+# make lab     JupyterLab in the study's environment
+# make figures the committed figures, tables and notebook outputs again (PNGs where a Chrome is found)
+# make clean   delete what runs left behind
+
+PYTHON ?= python3
+BENCHMARK ?= mixdigits
+PROFILE ?= laptop
+SEEDS ?= 5
+BIN := .venv/bin
+RUN := $(BIN)/python -m alkit run all -p benchmark $(BENCHMARK) -p profile $(PROFILE) -p n_seeds $(SEEDS)
+
+.PHONY: study test lab figures clean
+
+study: .venv/ready
+	$(RUN)
+	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE)
+
+# a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails
+test: .venv/ready
+	$(BIN)/python -m pytest -q tests
+	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch \
+	  $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider notebooks
+
+lab: .venv/ready
+	$(BIN)/jupyter lab notebooks
+
+figures: .venv/ready
+	$(RUN) -p publish true
+	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE) --committed
+
+clean:
+	$(BIN)/python -m alkit clean --yes
+
+# the pins are the lines with == in environment.yml
+.venv/ready: environment.yml pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alkit needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check $$(sed -n 's/^ *- \([A-Za-z0-9_.-]*==[^ ]*\)$$/\1/p' environment.yml)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --editable .
+	touch $@

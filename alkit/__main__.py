@@ -1,0 +1,155 @@
+"""The command line: python -m alkit run | table | data | clean"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from . import __version__
+from .store import StoreError, runs_folder
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 for a run that failed, 2 for a request that makes no sense."""
+    args = parser().parse_args(argv)
+    try:
+        return args.do(args)
+    except (ValueError, StoreError) as error:
+        print(f"alkit: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m alkit", description="A reproducible study of deep active learning under realistic data pools.")
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute notebooks through papermill", description=run_.__doc__)
+    run.add_argument("notebook", nargs="+", help="'all', or names such as 04 or 04_active_learning_curves")
+    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a notebook parameter")
+    run.add_argument("--list", action="store_true", help="print the notebooks' parameters and their defaults, run nothing")
+    run.set_defaults(do=run_)
+
+    table = commands.add_parser("table", help="print the paper's Table 2 from a result table", description=table_.__doc__)
+    benchmark_and_profile(table)
+    table.add_argument("--committed", action="store_true", help="from the study's committed results, not from this machine's")
+    table.set_defaults(do=table_)
+
+    data = commands.add_parser("data", help="list the sources of images, or build shipped ones again", description=data_.__doc__)
+    data.add_argument("--rebuild", metavar="BENCHMARK", help="build the shipped images of a benchmark from scratch (mixdigits)")
+    data.add_argument("--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, instead of over the shipped ones")
+    data.set_defaults(do=data_)
+
+    clean = commands.add_parser("clean", help="delete runs, caches and executed notebooks", description=clean_.__doc__)
+    clean.add_argument("--yes", action="store_true", help="delete; without it, only say what would be deleted")
+    clean.set_defaults(do=clean_)
+    return top
+
+
+def benchmark_and_profile(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--benchmark", default="mixdigits")
+    command.add_argument("--profile", default="laptop")
+
+
+def run_(args) -> int:
+    """Execute notebooks in order, headless. Parameters are checked against the notebooks before a kernel starts."""
+    from . import study
+
+    names = study.notebooks() if args.notebook == ["all"] else args.notebook
+    paths = [study.find(name) for name in names]
+    if args.list:
+        return list_parameters(paths)
+    given = {name: yaml.safe_load(value) for name, value in args.parameter}
+    plan = study.check(paths, given)
+    start = time.monotonic()
+    for number, (path, mine) in enumerate(plan.items(), 1):
+        values = {**study.parameters(path), **mine}
+        output = study.outputs(values["benchmark"], values["profile"]) / path.name
+        print(f"[{number}/{len(plan)}] {path.name}", file=sys.stderr, flush=True)
+        if not executed(path, output, mine):
+            return 1
+        print(f"      {time.monotonic() - start:.0f} s: {output}", file=sys.stderr, flush=True)
+    return 0
+
+
+def executed(path: Path, output: Path, given: dict) -> bool:
+    """Execute one notebook; False, with the reason on standard error, where one of its cells failed."""
+    from papermill.exceptions import PapermillExecutionError
+
+    from . import study
+
+    try:
+        study.execute(path, output, given)
+        return True
+    except PapermillExecutionError as error:
+        print(f"alkit: cell {error.exec_count} of {path.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"       the whole traceback is in {output}", file=sys.stderr)
+        return False
+
+
+def list_parameters(paths: list[Path]) -> int:
+    from . import study
+
+    for path in paths:
+        print(path.stem)
+        helps = study.parameter_help(path)
+        for name, default in study.parameters(path).items():
+            print(f"    {name} = {default!r}    {helps[name]}")
+    return 0
+
+
+def table_(args) -> int:
+    """Accuracy, annotation cost and cost per accuracy of each method at the last stage, mean and spread over seeds."""
+    from . import metrics, recipes, study
+
+    recipes.recipe(args.benchmark, args.profile)
+    folder = study.ROOT / "figures" if args.committed else runs_folder() / "figures"
+    results = study.read_results(folder, args.benchmark, args.profile)
+    print(metrics.table2_text(results))
+    return 0
+
+
+def data_(args) -> int:
+    """List every source of images: whether it is here, where it comes from, its licence and whom to cite."""
+    if args.into and not args.rebuild:
+        raise ValueError("--into goes with --rebuild BENCHMARK")
+    if args.rebuild:
+        return rebuild(args.rebuild, args.into)
+    from . import sources
+
+    for name, source in sources.SOURCES.items():
+        print(f"{name}: {source.title}")
+        for label in ("origin", "licence", "citation"):
+            print(f"    {label}: {getattr(source, label)}")
+    return 0
+
+
+def rebuild(benchmark: str, into: Path | None) -> int:
+    from . import benchmarks
+
+    if benchmark != "mixdigits":
+        raise ValueError(f"{benchmark!r} ships no built images; 'mixdigits' does")
+    print(benchmarks.rebuild_mixdigits(into, progress=True))
+    return 0
+
+
+def clean_(args) -> int:
+    """Delete what runs left behind (never figures/ or data of the checkout); they can all be made again."""
+    from . import store
+
+    folder = runs_folder()
+    if not folder.exists():
+        print(f"nothing to delete: {folder} does not exist")
+    elif not args.yes:
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        print(f"would delete {folder} ({size / 1e6:.0f} MB); run again with --yes")
+    else:
+        store.remove(folder)
+        print(f"deleted {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""The benchmarks: an unlabelled pool of in-distribution, ambiguous and out-of-distribution images, and a test set.
+
+`load(name)` reads a benchmark from what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file that
+MixDigits reads anew, from nothing but scikit-learn's digits and matplotlib's fonts.
+"""
+
+import hashlib
+import io
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import ambiguous, sources
+
+ID, AMBIGUOUS, OOD = 0, 1, 2
+CATEGORIES = ("iD", "ambiguous", "OoD")
+NO_VOTE = 255  # in `Benchmark.votes_NV`, for images that were not voted on
+ASSETS = Path(__file__).parent / "assets"
+
+TEST_DIGITS = 500  # of load_digits' 1,797; the rest is the iD part of the pool
+EXTRA_DIGITS = 324  # ambiguous images, and as many letters: a quarter of the 1,297 iD images
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An unlabelled pool. Labels and categories are hidden from everything but the oracle; the arrays are read-only."""
+
+    images_NCHW: np.ndarray  # uint8
+    labels_N: np.ndarray  # int64: 0..K-1, and K for every image that is not iD
+    category_N: np.ndarray  # uint8: ID, AMBIGUOUS or OOD
+    source_N: np.ndarray  # str: a key of `sources.SOURCES`
+
+    def __post_init__(self):
+        _freeze(self, "images_NCHW", "labels_N", "category_N", "source_N")
+        lengths = {name: len(array) for name, array in vars(self).items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"a pool's arrays must be of one length, got {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A pool, a test set of iD images, and how the ambiguous part came about; the arrays are read-only."""
+
+    name: str
+    pool: Pool
+    test_images_MCHW: np.ndarray  # uint8
+    test_labels_M: np.ndarray  # int64: 0..K-1
+    class_names: tuple[str, ...]  # of the K classes
+    votes_NV: np.ndarray  # uint8, the class that voter v named for pool image n; NO_VOTE where there was no vote
+    parents_N2: np.ndarray  # int64, pool positions of the two images that a mixture was made from; -1 elsewhere
+
+    def __post_init__(self):
+        _freeze(self, "test_images_MCHW", "test_labels_M", "votes_NV", "parents_N2")
+
+    @property
+    def n_classes(self) -> int:
+        """K, without the auxiliary class."""
+        return len(self.class_names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """`fingerprint` of this benchmark: results that carry different ones must not be compared."""
+        return fingerprint(self.pool, self.test_images_MCHW, self.test_labels_M)
+
+
+def _freeze(holder, *names: str) -> None:
+    for name in names:
+        array = getattr(holder, name).view()
+        array.flags.writeable = False
+        object.__setattr__(holder, name, array)
+
+
+def fingerprint(pool: Pool, test_images_MCHW: np.ndarray, test_labels_M: np.ndarray) -> str:
+    """SHA-256 over images, labels, categories and their order, of pool and test set, shapes and types included."""
+    digest = hashlib.sha256()
+    for array in (pool.images_NCHW, pool.labels_N, pool.category_N, test_images_MCHW, test_labels_M):
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(f"{little.dtype.str} {little.shape};".encode())
+        digest.update(little)
+    return digest.hexdigest()
+
+
+def load(name: str, *, folder: Path | None = None) -> Benchmark:
+    """The benchmark called `name`, read from `folder` (default: what ships with alkit).
+
+    ValueError for an unknown name, or for a file that is not the one that was written.
+    """
+    if name not in BENCHMARKS:
+        raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(BENCHMARKS))}")
+    return BENCHMARKS[name](folder)
+
+
+def counts(benchmark: Benchmark) -> list[dict]:
+    """One row for each category and source: `part` ("pool" or "test"), `category`, `source`, `images`."""
+    pool = benchmark.pool
+    pairs, sizes = np.unique(np.stack([pool.category_N.astype(str), pool.source_N]), axis=1, return_counts=True)
+    rows = [
+        {"part": "pool", "category": CATEGORIES[int(category)], "source": str(source), "images": int(size)}
+        for (category, source), size in zip(pairs.T, sizes, strict=True)
+    ]
+    source = next(row["source"] for row in rows if row["category"] == CATEGORIES[ID])
+    test = {"part": "test", "category": CATEGORIES[ID], "source": source, "images": len(benchmark.test_labels_M)}
+    return [*rows, test]
+
+
+def shortcut(benchmark: Benchmark) -> dict[str, float]:
+    """`ambiguous.shortcut_auroc` of the pool's ambiguous against its iD images, for both of its models."""
+    pool = benchmark.pool
+    real, mixed = (pool.images_NCHW[pool.category_N == category] for category in (ID, AMBIGUOUS))
+    return {model: ambiguous.shortcut_auroc(real, mixed, model=model) for model in ("logistic", "boosting")}
+
+
+def mixdigits(folder: Path | None = None) -> Benchmark:
+    """MixDigits: 1,297 digits of `load_digits`, 324 ambiguous digits, 324 letters A to J; the other 500 digits test.
+
+    Everything is decided by the images' content, nothing by the order in which a source's files come.
+    """
+    asset = _read(folder or ASSETS, "mixdigits")
+    images, labels, test_images, test_labels = split_digits()
+    n, n_mixed, n_letters = len(images), len(asset["ambiguous_images"]), len(asset["letter_images"])
+    n_other = n_mixed + n_letters
+    images = np.concatenate([images, asset["ambiguous_images"], asset["letter_images"]])
+    votes = np.full((len(images), asset["ambiguous_votes"].shape[1]), NO_VOTE, np.uint8)
+    votes[n : n + n_mixed] = asset["ambiguous_votes"]
+
+    order = content_order(images)  # so that a position tells nothing about a category
+    position = np.argsort(order)
+    parents = np.full((len(images), 2), -1, np.int64)
+    parents[n : n + n_mixed] = position[asset["ambiguous_parents"]]
+    pool = Pool(
+        images[order],
+        np.concatenate([labels, np.full(n_other, 10, np.int64)])[order],
+        np.repeat(np.array([ID, AMBIGUOUS, OOD], np.uint8), [n, n_mixed, n_letters])[order],
+        np.repeat(["digits", "ambiguous", "letters"], [n, n_mixed, n_letters])[order],
+    )
+    names = tuple("0123456789")
+    return Benchmark("mixdigits", pool, test_images, test_labels, names, votes[order], parents[order])
+
+
+def content_order(images: np.ndarray) -> np.ndarray:
+    """Positions of `images` in the order of their SHA-256: one fixed shuffle, whatever order the images come in."""
+    return np.argsort([hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in images], kind="stable")
+
+
+def split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images (N, 1, 8, 8) and labels of the 1,297 digits of the pool, then of the 500 of the test set.
+
+    Stratified: of every class, its share of the 500 (largest remainders), and those that come first by content.
+    """
+    images, labels = sources.digits()
+    order = content_order(images)
+    images, labels = images[order, None], labels[order]
+    exact = np.bincount(labels) * (TEST_DIGITS / len(labels))
+    quota = np.floor(exact).astype(int)
+    quota[np.argsort(quota - exact, kind="stable")[: TEST_DIGITS - quota.sum()]] += 1
+    test = np.zeros(len(labels), dtype=bool)
+    for label, size in enumerate(quota):
+        test[np.flatnonzero(labels == label)[:size]] = True
+    return images[~test], labels[~test], images[test], labels[test]
+
+
+def rebuild_mixdigits(
+    folder: Path | None = None, *, recipe=ambiguous.DIGITS_8PX, count: int = EXTRA_DIGITS, seed: int = 0, progress=False
+) -> dict:
+    """Make the file that MixDigits reads, from nothing but its sources; returns what was measured on the way.
+
+    Trains the generator and its voters and draws the letters: minutes on one core, with one thread, so that a machine
+    always writes the same bytes. Needs matplotlib. Nothing is replaced before everything is made.
+    """
+    images, labels, test_images, test_labels = split_digits()
+    with _one_thread():
+        made = ambiguous.build(
+            images, labels, test_images=test_images, test_labels=test_labels, count=count, recipe=recipe, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    letter_images, letter_labels = sources.letters(count, seed=seed)
+    measured = {
+        "share of mixtures that pass the vote": round(made.share_passed, 4),
+        "share of test digits that pass the vote": round(made.test_passed, 4),
+        "voters' accuracy on the test set": [round(float(a), 4) for a in made.voter_accuracy_V],
+        "shortcut AUROC": {
+            model: round(ambiguous.shortcut_auroc(images, made.images_N1HW, model=model), 4)
+            for model in ("logistic", "boosting")
+        },
+    }
+    provenance = {
+        "made by": "alkit.benchmarks.rebuild_mixdigits",
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "versions": {name: version(name) for name in ("torch", "numpy", "scikit-learn", "matplotlib", "pillow")},
+        **measured,
+    }
+    _write(
+        folder or ASSETS,
+        "mixdigits",
+        ambiguous_images=made.images_N1HW,
+        ambiguous_votes=made.votes_NV,
+        ambiguous_parents=made.parents_N2.astype(np.int16),  # rows of `split_digits`' first array
+        letter_images=letter_images[:, None],
+        letter_labels=letter_labels.astype(np.uint8),
+        provenance=np.array(json.dumps(provenance)),
+    )
+    return measured
+
+
+@contextmanager
+def _one_thread():
+    """One torch thread inside the block: the order of a sum, and so its last bit, depends on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def provenance(name: str, *, folder: Path | None = None) -> dict:
+    """How the shipped file of a benchmark was made: seed, recipe, versions of the libraries, and what was measured."""
+    return json.loads(str(_read(folder or ASSETS, name)["provenance"]))
+
+
+def _write(folder: Path, name: str, **arrays: np.ndarray) -> None:
+    """Write `name`.npz and its SHA-256 beside it, each whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    content = buffer.getvalue()
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, data in (
+        (folder / f"{name}.npz", content),
+        (folder / f"{name}.sha256", f"{hashlib.sha256(content).hexdigest()}  {name}.npz\n".encode()),
+    ):
+        part = path.with_suffix(path.suffix + ".part")
+        part.write_bytes(data)
+        os.replace(part, path)
+
+
+def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """The arrays of `name`.npz, after a check against its SHA-256."""
+    path = Path(folder) / f"{name}.npz"
+    remedy = f"restore it from the repository, or make it anew: python -m alkit data --rebuild {name}"
+    try:
+        content, expected = path.read_bytes(), path.with_suffix(".sha256").read_text().split()[0]
+    except (FileNotFoundError, IndexError) as error:
+        raise ValueError(f"{path} or its .sha256 is missing or empty; {remedy}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ValueError(f"{path} was truncated or edited: its SHA-256 is {found}, not {expected}; {remedy}")
+    with np.load(io.BytesIO(content)) as arrays:
+        return dict(arrays)
+
+
+BENCHMARKS = {"mixdigits": mixdigits}

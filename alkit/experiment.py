@@ -1,0 +1,268 @@
+"""The active-learning loop: one cell of the study is one (benchmark, profile, learner, strategy, protocol, seed).
+
+`run(cell)` is a generator of one record per stage. Stage 0 is the initial labelled set; each later stage asks the oracle, in
+the strategy's order, until the iD quota is met, and fits the learner again. Everything is committed stage by stage, so a
+generator that is dropped, or killed, goes on where it stopped.
+"""
+
+import contextlib
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import sklearn
+import torch
+from threadpoolctl import threadpool_limits
+
+from . import __version__, acquisition, benchmarks, learners, recipes, rng
+from .benchmarks import ID, Benchmark
+from .learners import Setting
+from .oracle import Oracle
+from .store import Cache, RunFolder, StoreError, canonical, runs_folder, sha256
+
+KINDS = ("n_id", "n_ambiguous", "n_ood")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the study.
+
+    `initial`: "shared" = every sample examined for the initial set is labelled and paid for, by every learner alike; "paper" =
+    the `supervised` learner sees and pays for the iD ones only. `stop`: a stage ends at its last wanted iD answer ("quota")
+    or at the end of the batch of `stage_id` questions in which that came ("round"). `changes`: recipe values by name.
+    """
+
+    benchmark: str
+    profile: str
+    learner: str
+    strategy: str
+    seed: int = 0
+    initial: Literal["shared", "paper"] = "shared"
+    stop: Literal["quota", "round"] = "quota"
+    learner_options: dict = field(default_factory=dict)
+    strategy_options: dict = field(default_factory=dict)
+    changes: dict = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        return recipes.changed(recipes.recipe(self.benchmark, self.profile), self.changes)
+
+    @property
+    def options(self) -> dict:
+        """What departs from the defaults; {} for a plain cell."""
+        parts = {"learner": self.learner_options, "strategy": self.strategy_options, "changes": self.changes}
+        given = {name: options for name, options in parts.items() if options}
+        return given if self.stop == "quota" else {**given, "stop": self.stop}
+
+
+def check(cell: Cell) -> None:
+    """ValueError, before anything is written, for a cell that cannot run: what is wrong and what there is instead."""
+    recipe = cell.recipe
+    if isinstance(cell.seed, bool) or not isinstance(cell.seed, int) or cell.seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 up, got {cell.seed!r}")
+    for name, allowed in (("initial", ("shared", "paper")), ("stop", ("quota", "round"))):
+        if getattr(cell, name) not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(cell, name)!r}")
+    learner = learners.get(cell.learner, cell.learner_options)
+    strategy = acquisition.get(cell.strategy)
+    acquisition.check_options(cell.strategy, cell.strategy_options)
+    if missing := [need for need in strategy.needs if need not in learner.shows]:
+        fitting = [name for name, other in learners.LEARNERS.items() if set(strategy.needs) <= set(other.shows)]
+        raise ValueError(
+            f"strategy {cell.strategy!r} needs {', '.join(missing)}, which learner {cell.learner!r} does not show; "
+            f"learners that do: {', '.join(fitting) or 'none'}"
+        )
+    available = int((benchmarks.load(cell.benchmark).pool.category_N == ID).sum())
+    if recipe.stop_id > available:
+        raise ValueError(f"stop_id ({recipe.stop_id}) is above the pool's {available} iD samples; lower it")
+
+
+def environment(device: torch.device) -> dict:
+    """What a result depends on beside its configuration: recorded, not hashed."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "scikit-learn": sklearn.__version__}
+    return {"device": f"{device.type}: {name}", "python": platform.python_version(), **versions}
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -> RunFolder:
+    """The run directory of `cell` below `root`; nothing is touched before it is entered."""
+    config = {
+        **asdict(cell), "recipe": asdict(cell.recipe), "fingerprint": benchmark.fingerprint,
+        "alkit": __version__, "device": device.type,
+    }  # fmt: skip
+    name = f"{cell.benchmark}-{cell.profile}/{cell.learner}+{cell.strategy}-{cell.initial}-s{cell.seed}"
+    return RunFolder(root / "cells", name, config, environment(device))
+
+
+@contextlib.contextmanager
+def threads(n: int):
+    """At most `n` CPU threads in torch and BLAS inside the block (0 = leave as is)."""
+    before = torch.get_num_threads()
+    with threadpool_limits(n or None):
+        torch.set_num_threads(n or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def run(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Iterator[dict]:
+    """Run `cell`, or go on with it, and yield one record per stage, finished ones included.
+
+    A record has the columns of `stages.csv` and `seconds.csv`, and `initial_hash`, `fingerprint`, `device`, `version`. ValueError (from `check`) or StoreError
+    before anything is written where it cannot run.
+    """
+    check(cell)
+    root, device = Path(root or runs_folder()), device or default_device()
+    benchmark = benchmarks.load(cell.benchmark)
+    with folder(cell, root, benchmark, device) as run_folder, threads(cell.recipe.cpu_threads):
+        yield from Loop(cell, benchmark, run_folder, root, device, progress).records()
+
+
+def finished(cell: Cell, *, root: Path | None = None, device: torch.device | None = None) -> bool:
+    """Whether all stages of `cell` are on disk."""
+    root, device = Path(root or runs_folder()), device or default_device()
+    return folder(cell, root, benchmarks.load(cell.benchmark), device).done
+
+
+def finish(cell: Cell, **options) -> list[dict]:
+    """All records of `cell`, running what is missing; see `run`."""
+    return list(run(cell, **options))
+
+
+class Loop:
+    """The state of one run between stages: answers so far, their kinds, the learner.
+
+    `initial_hash` names the initial draw, which is the same for every method of a seed under either `initial` protocol.
+    """
+
+    def __init__(self, cell: Cell, benchmark: Benchmark, run_folder: RunFolder, root: Path, device, progress: bool):
+        self.cell, self.benchmark, self.folder, self.recipe = cell, benchmark, run_folder, cell.recipe
+        self.images, self.test_images = (
+            torch.from_numpy(np.array(images)).to(device)
+            for images in (benchmark.pool.images_NCHW, benchmark.test_images_MCHW)
+        )
+        cache = Cache(root / "cache", fingerprint=benchmark.fingerprint, alkit=__version__)
+        setting = Setting(self.images, benchmark.n_classes, self.recipe, cell.seed, cache, progress)
+        self.learner = learners.get(cell.learner)(setting, **cell.learner_options)
+        self.oracle = Oracle(benchmark.pool)
+        self.answers_N = np.full(len(self.images), acquisition.NOT_ASKED, dtype=np.int64)
+        self.counts = [0, 0, 0]
+        examined = self.oracle.examine(rng.numpy_stream(cell.seed, "initial"), self.recipe.initial_id)
+        self.initial_hash = sha256(canonical(examined).encode())[:12]
+        id_only = cell.initial == "paper" and not self.learner.pays_for_all
+        self.initial = [i for i in examined if self.oracle.is_id(i)] if id_only else examined
+
+    def records(self) -> Iterator[dict]:
+        yield from self._replay()
+        stage = self.folder.stages
+        while not self._done(stage):
+            yield self._stage(stage)
+            stage += 1
+
+    def _done(self, stage: int) -> bool:
+        """Whether the run ends before stage number `stage`."""
+        return stage > 0 and (self.counts[ID] >= self.recipe.stop_id or not (self.answers_N < 0).any())
+
+    def _replay(self) -> Iterator[dict]:
+        """Take in what finished stages wrote, holding every line against the pool."""
+        if not self.folder.stages:
+            return
+        picks = self.folder.read("picks.csv")
+        stages, seconds = self.folder.read("stages.csv"), self.folder.read("seconds.csv")
+        for row, times in zip(stages, seconds, strict=True):
+            mine = [pick for pick in picks if pick["stage"] == row["stage"]]
+            for pick in mine:
+                self._take(int(pick["index"]))
+            same_start = int(row["stage"]) > 0 or [int(pick["index"]) for pick in mine] == self.initial
+            if not same_start or [int(row[k]) for k in KINDS] != self.counts:
+                raise StoreError(f"{self.folder.path}: picks and stages disagree; delete it to start this run again")
+            yield self._record(
+                {name: (float if name == "accuracy" else int)(value) for name, value in row.items()},
+                {name: (int if name == "stage" else float)(value) for name, value in times.items()},
+            )
+        if not self._done(self.folder.stages):
+            self.learner.restore(self.folder.learner_state(str(self.images.device)))
+
+    def _record(self, stage: dict, seconds: dict) -> dict:
+        made = {"fingerprint": self.benchmark.fingerprint, "device": self.folder.about["device"], "version": __version__}
+        return {**stage, **seconds, "initial_hash": self.initial_hash, **made}
+
+    def _stage(self, stage: int) -> dict:
+        clock = Clock()
+        if stage == 0:
+            with clock("choose"):
+                picks = self._initial()
+        else:
+            with clock("extract"):
+                shown = self.learner.show()
+            with clock("choose"):
+                picks = self._buy(shown, stage)
+        with clock("train"):
+            self.learner.fit(self.answers_N.copy(), stage)
+        with clock("extract"):
+            accuracy = self._accuracy()
+        row = {"stage": stage, **dict(zip(KINDS, self.counts)), "cost": self.oracle.cost, "accuracy": accuracy}
+        seconds = {"stage": stage, **clock.seconds()}
+        state = self.learner.state()
+        self.folder.commit(picks=picks, stage=row, seconds=seconds, learner=state, done=self._done(stage + 1))
+        return self._record(row, seconds)
+
+    def _initial(self) -> list[dict]:
+        return [self._pick(0, position, index) for position, index in enumerate(self.initial)]
+
+    def _buy(self, shown: learners.Shown, stage: int) -> list[dict]:
+        """Ask in the strategy's order until the stage's iD quota is met or the pool is empty."""
+        wanted = min(self.recipe.stage_id, self.recipe.stop_id - self.counts[ID])
+        stream = rng.numpy_stream(self.cell.seed, "strategy", stage)
+        view = acquisition.View(
+            shown.features_ND, shown.probs_NC, self.answers_N.copy(), self.benchmark.n_classes, wanted, stream
+        )
+        target, picks = self.counts[ID] + wanted, []
+        for index in acquisition.order(self.cell.strategy, view, **self.cell.strategy_options):
+            picks.append(self._pick(stage, len(picks), index))
+            at_round_end = self.cell.stop == "quota" or len(picks) % wanted == 0
+            if self.counts[ID] >= target and at_round_end:
+                break
+        return picks
+
+    def _pick(self, stage: int, position: int, index: int) -> dict:
+        kind, label = self._take(index)
+        return {"stage": stage, "position": position, "index": index, "kind": kind, "label": label, "score": ""}
+
+    def _take(self, index: int) -> tuple[int, int | str]:
+        answer = self.oracle.ask(index)
+        self.answers_N[index] = self.benchmark.n_classes if answer.label is None else answer.label
+        self.counts[answer.kind] += 1
+        return answer.kind, "" if answer.label is None else answer.label
+
+    def _accuracy(self) -> float:
+        """Share of the test set, all iD, whose largest of the K iD probabilities is its class."""
+        probs_MC = self.learner.predict(self.test_images)[:, : self.benchmark.n_classes]
+        return float((probs_MC.argmax(1) == self.benchmark.test_labels_M).mean())
+
+
+class Clock:
+    """Seconds by phase: `with clock("train"): ...`"""
+
+    def __init__(self):
+        self.spent = {"train": 0.0, "extract": 0.0, "choose": 0.0}
+
+    @contextlib.contextmanager
+    def __call__(self, phase: str):
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[phase] += time.perf_counter() - start
+
+    def seconds(self) -> dict:
+        return {f"{phase}_seconds": round(value, 4) for phase, value in self.spent.items()}

@@ -1,0 +1,306 @@
+"""Learners: each turns images and the oracle's answers into features and class probabilities of the whole pool.
+
+A learner knows no benchmark and no strategy. It sees the pool's images, the answers so far and a recipe:
+
+    learner.fit(answers_N, stage)        answers: -1 not asked, 0..K-1 an iD class, K non-iD
+    learner.show() -> Shown              features and probabilities of every pool image, in evaluation mode
+    learner.predict(images) -> probs     of other images
+    learner.state() / learner.restore()  tensors that bring a killed run back, bit for bit
+
+The `stage` names the random streams that a fit draws from, so a fit depends on nothing but its arguments (and, for
+`contrastive`, on the weights of the stage before).
+"""
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from . import models, rng
+from .recipes import Recipe, closest
+from .training import extract, schedule, train_classifier, train_contrastive
+
+Features = Literal["encoder", "projected"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a learner shows of the pool: `features_ND` and `probs_NC` (C = K + 1), float32, rows in pool order."""
+
+    features_ND: np.ndarray
+    probs_NC: np.ndarray
+
+
+@dataclass
+class Setting:
+    """What every learner is made from. `images_NCHW`: the pool, uint8, on the device it is to be trained on.
+
+    `cache(name, inputs, build)` keeps what is the same for every run of a seed (the stage-0 representation).
+    """
+
+    images_NCHW: torch.Tensor
+    n_classes: int
+    recipe: Recipe
+    seed: int
+    cache: Callable
+    progress: bool = False
+
+
+def labelled_rows(answers_N: np.ndarray, n_classes: int, seed: int, stage: int, device) -> tuple:
+    """(rows, labels) for classifier training: every labelled iD sample, and non-iD samples undersampled.
+
+    Non-iD samples are cut, at random, to the mean size of an iD class (Kim, Kim and Hwang 2023, experimental settings).
+    ValueError where nothing iD is labelled.
+    """
+    id_rows = np.flatnonzero((answers_N >= 0) & (answers_N < n_classes))
+    other_rows = np.flatnonzero(answers_N == n_classes)
+    if not len(id_rows):
+        raise ValueError("no iD sample is labelled: a classifier has nothing to learn; raise initial_id")
+    keep = min(len(other_rows), max(1, round(len(id_rows) / n_classes)))
+    chosen = rng.numpy_stream(seed, "undersample", stage).permutation(other_rows)[:keep]
+    rows = np.sort(np.concatenate([id_rows, chosen]))
+    return torch.from_numpy(rows).to(device), torch.from_numpy(answers_N[rows]).to(device)
+
+
+def probabilities(net, images_NCHW, recipe) -> tuple[np.ndarray, np.ndarray]:
+    """(features_ND, probs_NC) of a `models.Classifier` in one pass over the images."""
+
+    def both(x):
+        features = net.encoder(x)
+        return torch.cat([features, net.linear(features)], 1)
+
+    out = extract(net, images_NCHW, recipe, forward=both)
+    features, logits = out.split([net.encoder.width, net.linear.out_features], 1)
+    return features.numpy(), logits.softmax(1).numpy()
+
+
+class Supervised:
+    """A classifier trained from scratch on the labelled samples at each stage; features are its penultimate layer."""
+
+    shows = ("features", "probs")
+    pays_for_all = False  # under `initial="paper"` it sees and pays for the initial set's iD samples only
+
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        self.net = None
+
+    def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
+        s = self.setting
+        self.net = self._fresh(stage)
+        rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, s.images_NCHW.device)
+        return train_classifier(
+            self.net, s.images_NCHW, rows, labels, schedule(s.recipe, "sup"), s.recipe,
+            seed=s.seed, stage=stage, progress=s.progress,
+        )  # fmt: skip
+
+    def _fresh(self, stage: int) -> models.Classifier:
+        s = self.setting
+        device, seed = s.images_NCHW.device, rng.integer(s.seed, "model", stage)
+        body = models.encoder(s.recipe, s.images_NCHW.shape[1], seed=seed, device=device)
+        return models.classifier(body, s.n_classes + 1, seed=seed, device=device)
+
+    def show(self) -> Shown:
+        return Shown(*probabilities(self.net, self.setting.images_NCHW, self.setting.recipe))
+
+    def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
+        """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
+        return probabilities(self.net, images_NCHW, self.setting.recipe)[1]
+
+    def state(self) -> dict:
+        return {"net": self.net.state_dict()}
+
+    def restore(self, state: dict) -> None:
+        self.net = self._fresh(0)
+        self.net.load_state_dict(state["net"])
+
+
+class Representation:
+    """Encoder and projection head trained by Eq. 2; the part that `contrastive` and `probe` share."""
+
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        recipe, images = setting.recipe, setting.images_NCHW
+        seed = rng.integer(setting.seed, "model")
+        self.encoder = models.encoder(recipe, images.shape[1], seed=seed, device=images.device)
+        self.head = models.projection_head(recipe, self.encoder.width, seed=seed, device=images.device)
+
+    def train(self, answers_N: np.ndarray, stage: int, *, epochs: int, warmup: int) -> list[dict]:
+        """Train on, in place: L_con on what is not asked, L_supcon on what is."""
+        s, device = self.setting, self.setting.images_NCHW.device
+        asked = answers_N >= 0
+        rows_U, rows_L = (torch.from_numpy(np.flatnonzero(mask)).to(device) for mask in (~asked, asked))
+        if not len(rows_U):
+            return []
+        labels_L = torch.from_numpy(answers_N[asked]).to(device)
+        return train_contrastive(
+            self.encoder, self.head, s.images_NCHW, rows_U, rows_L, labels_L, s.recipe,
+            epochs=epochs, warmup=warmup, seed=s.seed, stage=stage, progress=s.progress,
+        )  # fmt: skip
+
+    def features(self, which: Features) -> np.ndarray:
+        """(N, D) features of the pool: the encoder's output, or the projection head's."""
+        net = self.encoder if which == "encoder" else torch.nn.Sequential(self.encoder, self.head)
+        return extract(net, self.setting.images_NCHW, self.setting.recipe).numpy()
+
+    def state(self) -> dict:
+        return {"encoder": self.encoder.state_dict(), "head": self.head.state_dict()}
+
+    def restore(self, state: dict) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.head.load_state_dict(state["head"])
+
+
+def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
+    """The representation of stage 0, trained on the whole pool with nothing labelled, and its loss history.
+
+    It is the same for every strategy of a seed, so it comes from the setting's cache where it was trained before.
+    """
+    representation = Representation(setting)
+    recipe, images = setting.recipe, setting.images_NCHW
+
+    def build() -> dict:
+        nothing = np.full(len(images), -1, dtype=np.int64)
+        epochs, warmup = recipe.con_first_epochs, recipe.con_warmup
+        history = representation.train(nothing, 0, epochs=epochs, warmup=warmup)
+        return {**representation.state(), "history": history}
+
+    used = ("net", "strides", "projection", "con_", "rotate", "shear", "scale", "shift", "bf16", "cpu_threads")
+    inputs = {name: value for name, value in asdict(recipe).items() if name.startswith(used) and name != "con_epochs"}
+    state = setting.cache("representation", {**inputs, "seed": setting.seed, "device": images.device.type}, build)
+    representation.restore(state)
+    return representation, state["history"]
+
+
+class Contrastive:
+    """SimCLR on the unlabelled pool + SupCon on the labelled (Eq. 2), and a classifier fine-tuned from it at each stage.
+
+    The representation carries on from stage to stage; the classifier is a copy of it with a linear layer, so that fine-tuning
+    never touches it. `features`: "encoder" (before the projection head) or "projected".
+    """
+
+    shows = ("features", "probs")
+    pays_for_all = True
+
+    def __init__(self, setting: Setting, *, features: Features = "encoder"):
+        self.setting, self.which = setting, features
+        self.representation, self.net = None, None
+
+    def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
+        s = self.setting
+        if self.representation is None:
+            self.representation, _ = first_representation(s)
+        # stage + 1: the first representation has used stage 0 of these streams
+        history = self.representation.train(answers_N, stage + 1, epochs=s.recipe.con_epochs, warmup=0)
+        self.net = self._classifier(stage)
+        rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, s.images_NCHW.device)
+        plan = schedule(s.recipe, "tune")
+        train_classifier(
+            self.net, s.images_NCHW, rows, labels, plan, s.recipe, seed=s.seed, stage=stage, progress=s.progress
+        )
+        return history
+
+    def _classifier(self, stage: int) -> models.Classifier:
+        s = self.setting
+        body = copy.deepcopy(self.representation.encoder)
+        seed = rng.integer(s.seed, "model", stage)
+        return models.classifier(body, s.n_classes + 1, seed=seed, device=s.images_NCHW.device)
+
+    def show(self) -> Shown:
+        return Shown(self.representation.features(self.which), self.predict(self.setting.images_NCHW))
+
+    def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
+        """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
+        return probabilities(self.net, images_NCHW, self.setting.recipe)[1]
+
+    def state(self) -> dict:
+        return {"representation": self.representation.state(), "net": self.net.state_dict()}
+
+    def restore(self, state: dict) -> None:
+        self.representation = Representation(self.setting)
+        self.representation.restore(state["representation"])
+        self.net = self._classifier(0)
+        self.net.load_state_dict(state["net"])
+
+
+class Probe:
+    """Frozen stage-0 contrastive features and a logistic regression on them: a stage costs well under a second.
+
+    `features`: "encoder" (before the projection head) or "projected".
+    """
+
+    shows = ("features", "probs")
+    pays_for_all = True
+
+    def __init__(self, setting: Setting, *, features: Features = "encoder"):
+        self.setting, self.which = setting, features
+        self.representation, self.features_ND = None, None
+        self.classes = self.weights = self.bias = None
+
+    def _prepare(self) -> None:
+        if self.features_ND is None:
+            self.representation, _ = first_representation(self.setting)
+            self.features_ND = self.representation.features(self.which)
+
+    def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
+        self._prepare()
+        s = self.setting
+        rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, "cpu")
+        labels = labels.numpy()
+        self.classes = np.unique(labels)
+        if len(self.classes) == 1:  # a regression needs two classes; one class seen is one class predicted
+            self.weights, self.bias = np.zeros((1, self.features_ND.shape[1])), np.zeros(1)
+            return []
+        model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(unit(self.features_ND[rows.numpy()]), labels)
+        self.weights, self.bias = model.coef_, model.intercept_
+        if len(self.classes) == 2:  # scikit-learn keeps one row for two classes
+            self.weights, self.bias = (np.concatenate([-part / 2, part / 2]) for part in (self.weights, self.bias))
+        return []
+
+    def _probs(self, features_ND: np.ndarray) -> np.ndarray:
+        logits = torch.from_numpy(unit(features_ND) @ self.weights.T + self.bias)
+        probs_NC = np.zeros((len(features_ND), self.setting.n_classes + 1), dtype=np.float32)
+        probs_NC[:, self.classes] = logits.softmax(1).numpy()
+        return probs_NC
+
+    def show(self) -> Shown:
+        return Shown(self.features_ND, self._probs(self.features_ND))
+
+    def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
+        """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
+        body = self.representation
+        net = body.encoder if self.which == "encoder" else torch.nn.Sequential(body.encoder, body.head)
+        return self._probs(extract(net, images_NCHW, self.setting.recipe).numpy())
+
+    def state(self) -> dict:
+        return {name: torch.from_numpy(getattr(self, name)) for name in ("classes", "weights", "bias")}
+
+    def restore(self, state: dict) -> None:
+        self._prepare()
+        self.classes, self.weights, self.bias = (state[name].numpy() for name in ("classes", "weights", "bias"))
+
+
+def unit(features_ND: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; rows of zeros stay."""
+    return features_ND / np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), 1e-12)
+
+
+LEARNERS = {"supervised": Supervised, "contrastive": Contrastive, "probe": Probe}
+
+
+def get(name: str, options: dict | None = None) -> type:
+    """The learner called `name`; ValueError for an unknown name, option or value, listing what there is."""
+    if name not in LEARNERS:
+        raise ValueError(f"unknown learner {name!r}{closest(name, LEARNERS)}; known: {', '.join(LEARNERS)}")
+    known = {n: p for n, p in inspect.signature(LEARNERS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for option, value in (options or {}).items():
+        if option not in known:
+            raise ValueError(f"learner {name!r} has no option {option!r}; it has: {', '.join(known) or 'none'}")
+        allowed = get_args(known[option].annotation)
+        if value not in allowed:
+            raise ValueError(f"learner {name!r}: {option} must be one of {', '.join(allowed)}, got {value!r}")
+    return LEARNERS[name]

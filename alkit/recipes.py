@@ -1,0 +1,157 @@
+"""Every number of the study: one flat recipe per benchmark and profile.
+
+`paper` is the published schedule (Kim, Kim and Hwang 2023, arXiv 2303.14433; where the paper is silent, our decision),
+`laptop` what a newcomer runs in minutes on two cores, `smoke` what the tests run in seconds. A profile differs from `paper`
+in nothing but the values listed here, so there is one code path.
+"""
+
+import difflib
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All options of one benchmark at one profile; the defaults are MixMNIST's published values."""
+
+    # the active-learning protocol
+    initial_id: int = 100  # iD samples in the initial labelled set
+    stage_id: int = 10  # iD samples bought at each later stage
+    stop_id: int = 300  # the run ends when this many iD samples are labelled
+
+    # the network that every learner trains
+    net: Literal["convnet", "resnet18"] = "convnet"
+    strides: tuple[int, ...] = (2, 2, 2)  # of the three convolutions (convnet only)
+    projection: tuple[int, ...] = (128, 128)  # hidden and output width of the projection head
+
+    # `supervised`: a classifier from scratch at each stage
+    sup_epochs: int = 100
+    sup_optimiser: Literal["adam", "sgd"] = "adam"
+    sup_lr: float = 1e-3
+    sup_momentum: float = 0.9  # sgd only
+    sup_weight_decay: float = 5e-3
+    sup_batch: int = 32
+    sup_milestones: tuple[float, ...] = (0.7, 0.9)  # share of the epochs after which the rate is divided by 10
+    sup_clip: float = 2.5  # gradient norm; 0 = no clipping
+    sup_smoothing: float = 0.1
+    sup_augment: Literal["none", "flip_crop"] = "none"
+
+    # the representation: SimCLR on the unlabelled pool + SupCon on the labelled (Eq. 2)
+    con_first_epochs: int = 300  # stage 0: the whole pool, nothing labelled
+    con_epochs: int = 100  # each stage after an answer: both pools, weights carried on
+    con_lr: float = 3e-4
+    con_weight_decay: float = 1e-4
+    con_batch: int = 1024
+    con_warmup: int = 10  # epochs of linear warm-up, stage 0 only
+    con_temperature: float = 0.07
+    con_augment: Literal["affine", "simclr"] = "affine"
+
+    # the classifier on top of the representation, fine-tuned at each stage
+    tune_epochs: int = 100
+    tune_optimiser: Literal["adam", "sgd"] = "adam"
+    tune_lr: float = 1e-3
+    tune_momentum: float = 0.9  # sgd only
+    tune_weight_decay: float = 1e-6
+    tune_batch: int = 32
+    tune_milestones: tuple[float, ...] = ()
+    tune_smoothing: float = 0.1
+    tune_augment: Literal["none", "flip_crop"] = "none"
+
+    # affine augmentation, uniform within these bounds
+    rotate: float = 20.0  # degrees either way
+    shear: float = 15.0  # degrees either way
+    scale: tuple[float, float] = (0.8, 1.2)
+    shift: float = 0.1  # of the image's side, either way
+
+    # `probe`: logistic regression on frozen stage-0 features
+    probe_c: float = 10.0  # inverse regularisation on L2-normalised features
+
+    # the 2-D picture of the feature space
+    projector: Literal["umap", "pca"] = "umap"
+
+    # how it is computed
+    cpu_threads: int = 0  # threads per run on a CPU; 0 = as torch decides
+    bf16: bool = True  # autocast where the hardware has it
+    eval_batch: int = 4096  # images per forward pass in feature extraction
+
+
+_MIXMNIST = Recipe()
+_MIXCIFAR60 = Recipe(
+    initial_id=2000, stage_id=2000, stop_id=20000,
+    net="resnet18", projection=(512, 128),
+    sup_epochs=200, sup_optimiser="sgd", sup_lr=0.1, sup_weight_decay=1e-4, sup_batch=128, sup_milestones=(0.6, 0.8),
+    sup_clip=0.0, sup_smoothing=0.0, sup_augment="flip_crop",
+    con_first_epochs=500, con_epochs=300, con_augment="simclr",
+    tune_epochs=200, tune_optimiser="sgd", tune_lr=0.1, tune_weight_decay=0.0, tune_batch=256, tune_augment="flip_crop",
+)  # fmt: skip
+_MIXDIGITS = replace(
+    _MIXMNIST,
+    stop_id=200,
+    strides=(1, 2, 2),  # 8 px: a third halving would leave a single pixel
+    con_batch=512,  # about 2,000 images: four steps an epoch, as few as still shuffle
+    rotate=15.0, shear=10.0, scale=(0.9, 1.1), shift=0.06,  # half a pixel
+    cpu_threads=1,  # a second thread gains nothing at 8 px, and one makes results independent of the core count
+    bf16=False,  # casting costs more than it saves at this size
+)  # fmt: skip
+
+RECIPES: dict[tuple[str, str], Recipe] = {
+    ("mixdigits", "paper"): _MIXDIGITS,
+    ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=60, con_first_epochs=100, con_epochs=10, tune_epochs=30),
+    ("mixdigits", "smoke"): replace(
+        _MIXDIGITS, stop_id=120, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
+        projector="pca",
+    ),
+    ("mixmnist", "paper"): _MIXMNIST,
+    ("mixmnist", "laptop"): replace(_MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=20),
+    ("mixmnist", "smoke"): replace(
+        _MIXMNIST, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
+        projector="pca",
+    ),
+    ("mixcifar60", "paper"): _MIXCIFAR60,
+    ("mixcifar60", "laptop"): replace(
+        _MIXCIFAR60, stop_id=4000, sup_epochs=10, con_first_epochs=2, con_epochs=1, con_warmup=0, tune_epochs=4
+    ),
+    ("mixcifar60", "smoke"): replace(
+        _MIXCIFAR60, initial_id=120, stage_id=60, stop_id=180, sup_epochs=1, con_first_epochs=1, con_epochs=1, con_warmup=0,
+        tune_epochs=1, projector="pca",
+    ),
+}  # fmt: skip
+
+PROFILES = ("smoke", "laptop", "paper")
+
+
+def recipe(benchmark: str, profile: str) -> Recipe:
+    """The recipe of `benchmark` at `profile`; ValueError with the known names where there is none."""
+    known = sorted({name for name, _ in RECIPES})
+    if benchmark not in known:
+        raise ValueError(f"unknown benchmark {benchmark!r}{closest(benchmark, known)}; known: {', '.join(known)}")
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}{closest(profile, PROFILES)}; known: {', '.join(PROFILES)}")
+    return RECIPES[benchmark, profile]
+
+
+def check(recipe: Recipe) -> None:
+    """ValueError where the protocol's numbers make no sense; names the number and what it must be."""
+    for name in ("initial_id", "stage_id", "stop_id"):
+        value = getattr(recipe, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a positive whole number of iD samples, got {value!r}")
+    if recipe.stop_id < recipe.initial_id:
+        raise ValueError(f"stop_id ({recipe.stop_id}) is below initial_id ({recipe.initial_id}): raise it, or start lower")
+
+
+def changed(recipe: Recipe, changes: dict) -> Recipe:
+    """`recipe` with some values changed by name; ValueError for a name that a recipe does not have or a bad number."""
+    known = [f.name for f in fields(recipe)]
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"a recipe has no {name!r}{closest(name, known)}; it has: {', '.join(known)}")
+    recipe = replace(recipe, **changes)
+    check(recipe)
+    return recipe
+
+
+def closest(name: str, known) -> str:
+    """' (did you mean ...?)' where something known is close to `name`, else ''."""
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {match[0]!r}?)" if match else ""

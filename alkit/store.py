@@ -1,0 +1,279 @@
+"""What a run leaves on disk, written so that a kill at any moment loses at most the stage in hand.
+
+One directory per configuration, named by its hash:
+
+    config.json     every option and number, versions, device, fingerprint; written first
+    picks.csv       one row per answer: stage, position in stage, pool index, kind, label, score
+    stages.csv      one row per stage: cumulative composition and cost, accuracy
+    seconds.csv     one row per stage: seconds by phase (apart, so that the other two are equal byte for byte between runs)
+    learner.*.pt    the learner's tensors after the last finished stage
+    progress.json   the journal: how far each file above is valid, and its SHA-256
+
+The tables only ever grow; a stage counts when `progress.json` has been replaced. What lies behind the journal's marks was
+written by a stage that was killed, and is cut off on the next start.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PICKS = ("stage", "position", "index", "kind", "label", "score")
+STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
+SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
+TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
+
+
+class StoreError(RuntimeError):
+    """Something on disk is not what this run needs; the message names the file and what to do."""
+
+
+def runs_folder() -> Path:
+    """Where runs, caches and executed notebooks go: `ALKIT_RUNS`, else `runs/` in the checkout, else in the working folder."""
+    if folder := os.environ.get("ALKIT_RUNS"):
+        return Path(folder).expanduser().resolve()
+    checkout = Path(__file__).resolve().parent.parent
+    return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "runs"
+
+
+def writable(folder: Path) -> Path:
+    """`folder`, made if need be; StoreError where it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror or error}; choose another folder (ALKIT_RUNS)") from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """`data` at `path`, whole or not at all. StoreError where the folder is full or closed; what was there stays."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StoreError(f"could not write {path}: {error.strerror or error}; free some space or choose another folder") from error
+
+
+def to_bytes(state) -> bytes:
+    """Tensors (and plain Python values) as the bytes of a file that `from_bytes` reads."""
+    import torch  # here, not above: the command line answers at once where no tensor is read
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes, device: str = "cpu"):
+    import torch
+
+    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical(value) -> str:
+    """JSON with sorted keys and no white space, so that equal settings are equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def csv_bytes(rows: list[dict], columns: tuple[str, ...], *, header: bool) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+class Cache:
+    """Results that several runs share, such as the stage-0 representation of a seed: computed once, even by two at once."""
+
+    def __init__(self, folder: Path, **shared):
+        self.folder, self.shared = Path(folder), shared
+
+    def __call__(self, name: str, inputs: dict, build: Callable[[], dict]) -> dict:
+        """What `build()` gave for these inputs, from disk where it is there. StoreError where the file is damaged."""
+        inputs = json.loads(canonical({**self.shared, **inputs}))
+        stem = self.folder / f"{name}-{sha256(canonical(inputs).encode())[:12]}"
+        note, body = stem.with_suffix(".json"), stem.with_suffix(".pt")
+        writable(self.folder)
+        with FileLock(stem.with_suffix(".lock")):
+            if note.exists():
+                return self._read(note, body, inputs)
+            state = build()
+            data = to_bytes(state)
+            write_atomic(body, data)
+            write_atomic(note, json.dumps({"inputs": inputs, "sha256": sha256(data)}, indent=1).encode())
+            return state
+
+    @staticmethod
+    def _read(note: Path, body: Path, inputs: dict) -> dict:
+        try:
+            known = json.loads(note.read_bytes())
+            data = body.read_bytes()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{note} or {body.name} cannot be read ({error}); delete both and run again") from error
+        if known.get("inputs") != inputs or known.get("sha256") != sha256(data):
+            raise StoreError(f"{body} is damaged or not what {note.name} says; delete both and run again")
+        return from_bytes(data)
+
+
+class RunFolder:
+    """One run directory, held by one process at a time. Use as a context manager."""
+
+    def __init__(self, root: Path, name: str, config: dict, about: dict):
+        """`config` decides the directory's name and must match on every later start; `about` is only recorded."""
+        self.config = json.loads(canonical(config))
+        self.about = about
+        self.path = Path(root) / f"{name}-{sha256(canonical(self.config).encode())[:12]}"
+        self.progress = {"stages": 0, "bytes": {}, "sha256": {}, "learner": None}
+
+    def __enter__(self):
+        writable(self.path)
+        self._lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise StoreError(f"{self.path} is in use by another process; wait for it, or stop it") from None
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+    def _open(self) -> None:
+        file = self.path / "config.json"
+        if not file.exists():
+            write_atomic(file, json.dumps({"config": self.config, "about": self.about}, indent=1).encode())
+        known = self._json(file).get("config")
+        self.about = self._json(file).get("about")  # of the machine that began the run
+        if known != self.config:
+            keys = sorted(set(known or {}) | set(self.config))
+            wrong = [k for k in keys if (known or {}).get(k) != self.config.get(k)]
+            raise StoreError(
+                f"{self.path} belongs to another configuration (differs in: {', '.join(wrong)}); "
+                "use another folder, or delete that one if it is not needed"
+            )
+        journal = self.path / "progress.json"
+        if journal.exists():
+            self.progress = self._json(journal)
+            self._check_tables()
+        self._truncate()
+
+    def _json(self, file: Path) -> dict:
+        try:
+            return json.loads(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{file} cannot be read ({error}); delete {self.path} to start this run again") from error
+
+    def _check_tables(self) -> None:
+        if set(self.progress.get("bytes", {})) != set(TABLES):
+            raise StoreError(f"{self.path / 'progress.json'} was edited; delete {self.path} to start this run again")
+        for name, length in self.progress["bytes"].items():
+            data = self._prefix(name, length)
+            if len(data) < length or sha256(data) != self.progress["sha256"][name]:
+                raise StoreError(
+                    f"{self.path / name} was truncated or edited since it was written; "
+                    f"put the original back, or delete {self.path} to start this run again"
+                )
+
+    def _prefix(self, name: str, length: int) -> bytes:
+        try:
+            with open(self.path / name, "rb") as file:
+                return file.read(length)
+        except OSError:
+            return b""
+
+    def _truncate(self) -> None:
+        for name in TABLES:
+            if (self.path / name).exists():
+                os.truncate(self.path / name, self.progress["bytes"].get(name, 0))
+
+    @property
+    def stages(self) -> int:
+        """Number of finished stages."""
+        return self.progress["stages"]
+
+    def read(self, table: str) -> list[dict]:
+        """The rows of "picks.csv", "stages.csv" or "seconds.csv" that finished stages wrote, as text."""
+        data = self._prefix(table, self.progress["bytes"].get(table, 0))
+        return list(csv.DictReader(io.StringIO(data.decode())))
+
+    def learner_state(self, device: str = "cpu"):
+        """The learner's tensors after the last finished stage. StoreError where the file is damaged."""
+        name = self.progress["learner"]
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError:
+            data = b""
+        if sha256(data) != self.progress["sha256"]["learner"]:
+            raise StoreError(
+                f"{self.path / name} is missing, truncated or edited; delete {self.path} to start this run again"
+            )
+        return from_bytes(data, device)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run's last stage is on disk; readable without entering the folder."""
+        with contextlib.suppress(OSError, ValueError):
+            return bool(json.loads((self.path / "progress.json").read_bytes()).get("done"))
+        return False
+
+    def commit(self, *, picks: list[dict], stage: dict, seconds: dict, learner: dict, done: bool) -> None:
+        """Make one stage count: all of it, or, if the process dies on the way, nothing of it. `done`: it was the last."""
+        number = self.stages
+        name, data = f"learner.{number}.pt", to_bytes(learner)
+        write_atomic(self.path / name, data)
+        new = {"stages": number + 1, "done": done, "bytes": {}, "sha256": {"learner": sha256(data)}, "learner": name}
+        for table, rows in (("picks.csv", picks), ("stages.csv", [stage]), ("seconds.csv", [seconds])):
+            self._append(table, csv_bytes(rows, TABLES[table], header=number == 0))
+            whole = (self.path / table).read_bytes()
+            new["bytes"][table], new["sha256"][table] = len(whole), sha256(whole)
+        write_atomic(self.path / "progress.json", json.dumps(new, indent=1).encode())
+        self.progress = new
+        for old in self.path.glob("learner.*.pt"):
+            if old.name != name:
+                old.unlink()
+
+    def _append(self, table: str, data: bytes) -> None:
+        path = self.path / table
+        try:
+            with open(path, "ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"could not write {path}: {error.strerror or error}; free some space and run again: "
+                "it goes on from the last finished stage"
+            ) from error
+
+
+def remove(folder: Path) -> None:
+    """Delete `folder` if alkit made it (it holds runs or a cache); StoreError, with nothing deleted, where it did not."""
+    known = {"cells", "cache", "notebooks", "figures"}
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in known)
+    if foreign:
+        raise StoreError(f"{folder} holds things that are not alkit's ({', '.join(foreign[:5])}); delete it by hand")
+    shutil.rmtree(folder)

@@ -1,0 +1,182 @@
+"""The study as a batch: which notebooks there are, a strict papermill runner, many cells at once, and the result tables."""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import recipes
+from .store import StoreError, runs_folder, writable, write_atomic
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+METHODS = (
+    "supervised+random", "supervised+least_confidence", "supervised+entropy", "supervised+ddu",
+    "contrastive+random_cl", "contrastive+distance_cl",
+)  # fmt: skip
+COLUMNS = (
+    "benchmark", "profile", "learner", "strategy", "options", "initial", "seed", "stage",
+    "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "train_seconds", "extract_seconds", "choose_seconds",
+    "initial_hash", "fingerprint", "device", "version",
+)  # fmt: skip
+
+
+def notebooks() -> list[str]:
+    """Names of the study's notebooks, in order."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def find(name: str) -> Path:
+    """The notebook called `name`: its stem, or the number or the words it begins with. ValueError listing what there is."""
+    matches = [stem for stem in notebooks() if stem == name.removesuffix(".ipynb")]
+    matches = matches or [stem for stem in notebooks() if stem.startswith(name) or stem.partition("_")[2].startswith(name)]
+    if len(matches) != 1:
+        raise ValueError(f"no single notebook {name!r}; there are: {', '.join(notebooks())}")
+    return NOTEBOOKS / f"{matches[0]}.ipynb"
+
+
+def parameters(notebook: Path) -> dict:
+    """Name -> default value of the notebook's parameters, in order."""
+    return {name: value for name, (value, _) in _inspect(notebook).items()}
+
+
+def parameter_help(notebook: Path) -> dict:
+    """Name -> the comment beside the notebook's parameter."""
+    return {name: text for name, (_, text) in _inspect(notebook).items()}
+
+
+def _inspect(notebook: Path) -> dict:
+    import papermill
+
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: (ast.literal_eval(p["default"]), p["help"]) for name, p in found.items()}
+
+
+def check(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
+    """What each notebook is to be given; ValueError, before a kernel starts, for what none of them could use.
+
+    Every name must be a parameter of at least one of the notebooks, of the type of its default, and the benchmark, profile
+    and methods must exist.
+    """
+    known = {path: parameters(path) for path in paths}
+    everything = {name: value for defaults in known.values() for name, value in defaults.items()}
+    for name, value in given.items():
+        if name not in everything:
+            hint = recipes.closest(name, everything)
+            raise ValueError(f"unknown parameter {name!r}{hint}; there are: {', '.join(everything)}")
+        if type(value) is not type(everything[name]):
+            wanted = type(everything[name]).__name__
+            raise ValueError(f"parameter {name!r} must be of type {wanted}, as {everything[name]!r} is; got {value!r}")
+    for defaults in known.values():
+        values = {**defaults, **given}
+        if "benchmark" in values:
+            recipes.recipe(values["benchmark"], values["profile"])
+        if "methods" in values:
+            cells_of(**{name: values[name] for name in ("benchmark", "profile", "methods", "seed", "n_seeds", "initial")})
+    return {path: {n: v for n, v in given.items() if n in known[path]} for path in known}
+
+
+def execute(notebook: Path, output: Path, given: dict) -> None:
+    """Run one notebook through papermill into `output`; its progress goes to this process's standard error.
+
+    ValueError for parameters that the notebook does not have; papermill's own error where a cell fails.
+    """
+    given = check([notebook], given)[notebook]
+    import papermill
+
+    writable(output.parent)
+    papermill.execute_notebook(
+        str(notebook), str(output), parameters=given, kernel_name="python3", cwd=str(NOTEBOOKS),
+        progress_bar=False, stdout_file=io.StringIO(), stderr_file=sys.stderr,
+    )  # fmt: skip
+
+
+def outputs(benchmark: str, profile: str) -> Path:
+    """Where executed notebooks of this benchmark and profile go."""
+    return runs_folder() / "notebooks" / f"{benchmark}-{profile}"
+
+
+def figures_folder(publish: bool) -> Path:
+    """Where figures and result tables go: the committed `figures/` if `publish`, else `figures/` among the runs."""
+    return writable(ROOT / "figures" if publish else runs_folder() / "figures")
+
+
+def cells_of(benchmark: str, profile: str, methods: list[str], seed: int, n_seeds: int, initial: str = "shared") -> list:
+    """One cell per method ("learner+strategy") and seed (`seed`, `seed` + 1, ...), each checked. ValueError if one is wrong."""
+    from .experiment import Cell, check
+
+    if n_seeds < 1:
+        raise ValueError(f"n_seeds must be at least 1, got {n_seeds}")
+    if not methods:
+        raise ValueError(f"methods is empty; name some of 'learner+strategy', such as {METHODS[0]!r}")
+    cells = []
+    for method in methods:
+        learner, plus, strategy = method.partition("+")
+        if not plus:
+            raise ValueError(f"a method is 'learner+strategy', such as {METHODS[0]!r}; got {method!r}")
+        cells += [Cell(benchmark, profile, learner, strategy, seed + i, initial) for i in range(n_seeds)]
+    for cell in cells:
+        check(cell)
+    return cells
+
+
+def run_cells(cells: list, *, jobs: int = 0, root: Path | None = None) -> list[dict]:
+    """Rows of the result table for all `cells`, running what is not on disk, `jobs` at a time (0 = one per CPU core).
+
+    Finished cells are read, interrupted ones go on. One row per cell and stage, columns `COLUMNS`.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    from .experiment import finished
+
+    todo = [cell for cell in cells if not finished(cell, root=root)]
+    # long ones first, and seeds before strategies: two runs of one seed would wait for the same stage-0 representation
+    todo.sort(key=lambda cell: (cell.learner != "contrastive", cell.strategy, cell.seed))
+    jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
+    with tqdm(total=len(todo), desc="active-learning runs", disable=not todo, mininterval=2) as bar:
+        for _ in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_rows)(cell, root) for cell in todo):
+            bar.update()
+    return [row for cell in cells for row in _rows(cell, root)]
+
+
+def _rows(cell, root: Path | None) -> list[dict]:
+    from .experiment import finish
+
+    about = {name: getattr(cell, name) for name in ("benchmark", "profile", "learner", "strategy", "initial", "seed")}
+    about["options"] = json.dumps(cell.options, sort_keys=True)
+    return [{name: {**about, **record}[name] for name in COLUMNS} for record in finish(cell, root=root)]
+
+
+def results_file(folder: Path, benchmark: str, profile: str) -> Path:
+    return Path(folder) / "results" / f"{benchmark}-{profile}.csv"
+
+
+def write_results(rows: list[dict], folder: Path):
+    """Write the rows of one benchmark and profile to its result table below `folder` and return them as a DataFrame."""
+    import pandas
+
+    table = pandas.DataFrame(rows, columns=COLUMNS)
+    (benchmark,), (profile,) = table.benchmark.unique(), table.profile.unique()
+    path = results_file(folder, benchmark, profile)
+    writable(path.parent)
+    write_atomic(path, table.to_csv(index=False, lineterminator="\n").encode())
+    return table
+
+
+def read_results(folder: Path, benchmark: str, profile: str):
+    """The result table of `benchmark` at `profile` below `folder`. StoreError where it is missing or damaged."""
+    import pandas
+
+    path = results_file(folder, benchmark, profile)
+    if not path.exists():
+        raise StoreError(f"there is no {path}; make it: python -m alkit run 04 -p benchmark {benchmark} -p profile {profile}")
+    with contextlib.suppress(ValueError, pandas.errors.ParserError, UnicodeDecodeError):
+        table = pandas.read_csv(path)
+        if tuple(table.columns) == COLUMNS and len(table) and not table.isna().any(axis=None):
+            return table
+    raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
