@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 import sklearn
 import torch
-from threadpoolctl import threadpool_limits
 
 from . import __version__, acquisition, benchmarks, learners, recipes, rng
 from .benchmarks import ID, Benchmark
@@ -102,18 +101,6 @@ def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -
     return RunFolder(root / "cells", name, config, environment(device))
 
 
-@contextlib.contextmanager
-def threads(n: int):
-    """At most `n` CPU threads in torch and BLAS inside the block (0 = leave as is)."""
-    before = torch.get_num_threads()
-    with threadpool_limits(n or None):
-        torch.set_num_threads(n or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
 def run(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Iterator[dict]:
     """Run `cell`, or go on with it, and yield one record per stage, finished ones included.
 
@@ -123,8 +110,27 @@ def run(cell: Cell, *, root: Path | None = None, device: torch.device | None = N
     check(cell)
     root, device = Path(root or runs_folder()), device or default_device()
     benchmark = benchmarks.load(cell.benchmark)
-    with folder(cell, root, benchmark, device) as run_folder, threads(cell.recipe.cpu_threads):
+    with folder(cell, root, benchmark, device) as run_folder:
         yield from Loop(cell, benchmark, run_folder, root, device, progress).records()
+
+
+def setting_of(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Setting:
+    """What a learner of `cell` is made from, for use outside the loop; the cache is the one that runs share."""
+    benchmark, root, device = benchmarks.load(cell.benchmark), Path(root or runs_folder()), device or default_device()
+    images_NCHW = torch.from_numpy(np.array(benchmark.pool.images_NCHW)).to(device)
+    cache = Cache(root / "cache", fingerprint=benchmark.fingerprint, alkit=__version__)
+    return Setting(images_NCHW, benchmark.n_classes, cell.recipe, cell.seed, cache, progress)
+
+
+def initial_answers(cell: Cell) -> np.ndarray:
+    """The answers that every method of the cell's seed starts from under `initial="shared"`: (N,), -1 where not asked."""
+    benchmark = benchmarks.load(cell.benchmark)
+    oracle = Oracle(benchmark.pool)
+    answers_N = np.full(len(benchmark.pool), acquisition.NOT_ASKED, dtype=np.int64)
+    for index in oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id):
+        label = oracle.ask(index).label
+        answers_N[index] = benchmark.n_classes if label is None else label
+    return answers_N
 
 
 def finished(cell: Cell, *, root: Path | None = None, device: torch.device | None = None) -> bool:
@@ -146,12 +152,9 @@ class Loop:
 
     def __init__(self, cell: Cell, benchmark: Benchmark, run_folder: RunFolder, root: Path, device, progress: bool):
         self.cell, self.benchmark, self.folder, self.recipe = cell, benchmark, run_folder, cell.recipe
-        self.images, self.test_images = (
-            torch.from_numpy(np.array(images)).to(device)
-            for images in (benchmark.pool.images_NCHW, benchmark.test_images_MCHW)
-        )
-        cache = Cache(root / "cache", fingerprint=benchmark.fingerprint, alkit=__version__)
-        setting = Setting(self.images, benchmark.n_classes, self.recipe, cell.seed, cache, progress)
+        setting = setting_of(cell, root=root, device=device, progress=progress)
+        self.images = setting.images_NCHW
+        self.test_images = torch.from_numpy(np.array(benchmark.test_images_MCHW)).to(device)
         self.learner = learners.get(cell.learner)(setting, **cell.learner_options)
         self.oracle = Oracle(benchmark.pool)
         self.answers_N = np.full(len(self.images), acquisition.NOT_ASKED, dtype=np.int64)

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from . import models, rng
 from .recipes import Recipe, closest
-from .training import extract, schedule, train_classifier, train_contrastive
+from .training import extract, schedule, threads, train_classifier, train_contrastive
 
 Features = Literal["encoder", "projected"]
 
@@ -255,7 +255,9 @@ class Probe:
         if len(self.classes) == 1:  # a regression needs two classes; one class seen is one class predicted
             self.weights, self.bias = np.zeros((1, self.features_ND.shape[1])), np.zeros(1)
             return []
-        model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(unit(self.features_ND[rows.numpy()]), labels)
+        model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000)
+        with threads(s.recipe.cpu_threads):
+            model.fit(unit(self.features_ND[rows.numpy()]), labels)
         self.weights, self.bias = model.coef_, model.intercept_
         if len(self.classes) == 2:  # scikit-learn keeps one row for two classes
             self.weights, self.bias = (np.concatenate([-part / 2, part / 2]) for part in (self.weights, self.bias))

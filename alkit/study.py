@@ -92,6 +92,7 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
     papermill.execute_notebook(
         str(notebook), str(output), parameters=given, kernel_name="python3", cwd=str(NOTEBOOKS),
         progress_bar=False, stdout_file=io.StringIO(), stderr_file=sys.stderr,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # ipykernel warns at every start that it speaks over loopback
     )  # fmt: skip
 
 
@@ -180,3 +181,16 @@ def read_results(folder: Path, benchmark: str, profile: str):
         if tuple(table.columns) == COLUMNS and len(table) and not table.isna().any(axis=None):
             return table
     raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
+
+
+def saver(benchmark: str, profile: str, publish: bool):
+    """A function `keep(figure, name)` for notebooks: it saves the figure under the benchmark's and profile's name, and gives it back."""
+    from . import figures
+
+    folder = figures_folder(publish)
+
+    def keep(figure, name: str):
+        figures.save(figure, f"{benchmark}-{profile}-{name}", folder)
+        return figure
+
+    return keep

@@ -4,10 +4,13 @@ There is no DataLoader: a batch is an index slice of the resident uint8 pool, au
 waits for the device inside an epoch.
 """
 
+import contextlib
+import functools
 import math
 from dataclasses import dataclass, fields
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -39,6 +42,34 @@ def schedule(recipe: Recipe, prefix: str) -> Schedule:
     return Schedule(**{n: getattr(recipe, f"{prefix}_{n}") for n in names if hasattr(recipe, f"{prefix}_{n}")})
 
 
+@contextlib.contextmanager
+def threads(n: int):
+    """At most `n` CPU threads in torch and BLAS inside the block (0 = leave as is).
+
+    How many threads share a sum decides its order, and so its last bits; a fixed number makes them the same on every machine
+    of a kind, whatever its cores.
+    """
+    before = torch.get_num_threads()
+    with threadpool_limits(n or None):
+        torch.set_num_threads(n or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def limited(function):
+    """`function`, with as many CPU threads as the recipe among its arguments says."""
+
+    @functools.wraps(function)
+    def run(*args, **options):
+        recipe = next(value for value in (*args, *options.values()) if isinstance(value, Recipe))
+        with threads(recipe.cpu_threads):
+            return function(*args, **options)
+
+    return run
+
+
 def to_float(images_BCHW: torch.Tensor) -> torch.Tensor:
     """uint8 images as floats in 0..1, channels last."""
     return images_BCHW.float().div_(255).contiguous(memory_format=torch.channels_last)
@@ -59,6 +90,7 @@ def batches(rows: torch.Tensor, size: int, generator: torch.Generator) -> tuple[
     return rows[order].tensor_split(math.ceil(len(rows) / size))
 
 
+@limited
 def train_classifier(
     net: nn.Module, images_NCHW, rows_L, labels_L, plan: Schedule, recipe: Recipe, *, seed: int, stage: int, progress=False
 ) -> list[dict]:
@@ -92,6 +124,7 @@ def train_classifier(
     return history
 
 
+@limited
 def train_contrastive(
     encoder: nn.Module, head: nn.Module, images_NCHW, rows_U, rows_L, labels_L, recipe: Recipe,
     *, epochs: int, warmup: int, seed: int, stage: int, progress=False,
@@ -156,6 +189,7 @@ def step(optimiser, loss, parameters, clip: float) -> None:
     optimiser.step()
 
 
+@limited
 @torch.inference_mode()
 def extract(net: nn.Module, images_NCHW: torch.Tensor, recipe: Recipe, *, forward=None) -> torch.Tensor:
     """`net` on every image in order, in evaluation mode and without augmentation; float32 on the CPU, one row per image.

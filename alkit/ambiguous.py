@@ -1,0 +1,270 @@
+"""Ambiguous digits: a generator mixes two digits, and ten classifiers that do not agree on the mixture keep it.
+
+After NVAE-MNIST of Kim, Kim and Hwang, 2023 (arXiv:2303.14433), with a compact network of our own in the place of NVAE's
+published weights. Two steps are ours. Mixtures come out of a decoder softer than real images are, and a learner that is
+handed blur can tell them apart without knowing a digit; so each is given the grey levels of a real image, before the vote,
+and `shortcut_auroc` measures what blur still gives away.
+
+All images are uint8, (N, 1, H, W). Shape letters: N images, B batch, V voters, P pixels.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from . import augment, rng
+from .generator import HierarchicalVAE, Voters, discretised_logistic
+
+ROUND = 512  # images that go through the generator at once
+
+
+@dataclass(frozen=True)
+class GeneratorRecipe:
+    """Every number of the generator, for images of one size."""
+
+    size: int  # pixels a side
+    levels: int  # grey levels of the source's images, equally spaced over 0..255
+    scales: tuple[int, ...]  # sides of the latent maps, coarse to fine
+    epochs: int  # passes of the generator over the images
+    voter_epochs: int  # passes of every voter over the images
+    groups: int = 2  # latent maps at each scale
+    latents: int = 8  # channels of a latent map
+    width: int = 24  # channels of every hidden map
+    batch: int = 128  # images a step
+    rate: float = 4e-3  # highest learning rate of Adam
+    warm_up: float = 0.3  # share of the steps over which the weight of the KL term rises from 0 to 1
+    mixture: float = 0.7  # share of the first parent's latents (Kim, Kim and Hwang, 2023)
+    donors: int = 16  # real images nearest in ink, of which one gives its grey levels
+    voters: int = 10  # classifiers that vote (Kim, Kim and Hwang, 2023)
+    voter_widths: tuple[int, ...] = (16, 32, 32)  # channels of a voter's convolutions
+    voter_strides: tuple[int, ...] = (1, 1, 2)  # their strides
+    voter_batch: int = 128  # images a step and voter
+    voter_rate: float = 3e-3  # as `rate`, for the voters
+    rotate: float = 12.0  # voters see affine copies: rotated by up to this many degrees either way,
+    shear: float = 12.0  # sheared by up to this many degrees either way,
+    scale: tuple[float, float] = (0.85, 1.15)  # scaled by a factor in this range,
+    shift: float = 0.1  # shifted by up to this share of the side either way
+
+
+DIGITS_8PX = GeneratorRecipe(size=8, levels=17, scales=(2, 4), epochs=80, voter_epochs=60)
+MNIST_28PX = GeneratorRecipe(
+    size=28, levels=256, scales=(4, 7, 14), epochs=20, voter_epochs=8, voter_widths=(32, 64, 64), voter_strides=(2, 2, 1)
+)
+
+
+@dataclass(frozen=True)
+class AmbiguousSet:
+    """Mixtures that passed the vote, and how good the vote was."""
+
+    images_N1HW: np.ndarray  # uint8
+    votes_NV: np.ndarray  # uint8, the class that each voter named
+    parents_N2: np.ndarray  # int64, rows of the images that were mixed; the first has the larger share
+    share_passed: float  # of all mixtures that were drawn
+    voter_accuracy_V: np.ndarray  # on the test images
+    test_passed: float  # share of the real test images that the same vote would have called ambiguous
+
+
+def build(
+    images_N1HW, labels_N, *, test_images, test_labels, count: int, recipe: GeneratorRecipe, seed: int, device="cpu",
+    progress=False,
+) -> AmbiguousSet:
+    """`count` ambiguous images made from `images_N1HW` alone; the test images only measure the voters.
+
+    One thread, one machine and one seed give the same bytes. RuntimeError if too few mixtures pass the vote.
+    """
+    model = train_generator(images_N1HW, recipe, seed=seed, device=device, progress=progress)
+    voters = train_voters(images_N1HW, labels_N, recipe, seed=seed, device=device, progress=progress)
+    rounds, passed, drawn = [], 0, 0
+    while passed < count:
+        if drawn >= 500 * (count + ROUND):
+            raise RuntimeError(f"only {passed} of {drawn} mixtures passed the vote; {count} are wanted: train for longer")
+        mixed, parents = _mixtures(model, images_N1HW, recipe, seed, len(rounds))
+        votes = vote(voters, mixed)
+        keep = is_ambiguous(votes)
+        rounds.append((mixed[keep], votes[keep], parents[keep]))
+        passed, drawn = passed + int(keep.sum()), drawn + len(keep)
+    images, votes, parents = (np.concatenate(parts)[:count] for parts in zip(*rounds, strict=True))
+    test_votes = vote(voters, test_images)
+    accuracy_V = (test_votes == np.asarray(test_labels)[:, None]).mean(0)
+    return AmbiguousSet(images, votes, parents, passed / drawn, accuracy_V, float(is_ambiguous(test_votes).mean()))
+
+
+def _mixtures(model, images_N1HW, recipe, seed, number):
+    """Round `number` of mixtures of two distinct images, with grey levels transported, and the rows of their parents."""
+    n, stream = len(images_N1HW), rng.numpy_stream(seed, "generator.mixtures", number)
+    first, step = stream.integers(n, size=ROUND), stream.integers(1, n, size=ROUND)
+    parents_B2 = np.stack([first, (first + step) % n], axis=1)
+    noise = rng.torch_stream(seed, "generator.latents", number, device=next(model.parameters()).device)
+    decoded = mix_and_decode(model, *(images_N1HW[parents_B2[:, i]] for i in (0, 1)), recipe.mixture, noise)
+    return transport_grey_levels(decoded, images_N1HW, stream, donors=recipe.donors), parents_B2
+
+
+def train_generator(images_N1HW, recipe: GeneratorRecipe, *, seed, device="cpu", progress=False) -> HierarchicalVAE:
+    """The hierarchical VAE fitted to uint8 images by the evidence lower bound, in evaluation mode."""
+    with rng.seeded(rng.integer(seed, "generator.model")):
+        model = HierarchicalVAE(
+            recipe.size, recipe.scales, groups=recipe.groups, latents=recipe.latents, width=recipe.width
+        )
+    model.to(device)
+    images = to_float(images_N1HW, device)
+    noise = rng.torch_stream(seed, "generator.noise", device=device)
+
+    def loss(rows_B1, done):
+        batch = images[rows_B1[:, 0]]
+        location, log_scale, kl_LB, _ = model(batch, noise)
+        pixels_B1HW = discretised_logistic(batch, location, log_scale, levels=recipe.levels)
+        return min(1.0, done / recipe.warm_up) * kl_LB.sum(0).mean() - pixels_B1HW.flatten(1).sum(1).mean()
+
+    orders = rng.torch_stream(seed, "generator.batches")
+    _fit(model, loss, orders, shape=(len(images), 1), epochs=recipe.epochs, batch=recipe.batch, rate=recipe.rate,
+         progress="generator" if progress else None)  # fmt: skip
+    return model
+
+
+def train_voters(images_N1HW, labels_N, recipe: GeneratorRecipe, *, seed, device="cpu", progress=False) -> Voters:
+    """`recipe.voters` classifiers in evaluation mode, each with weights, batch order and affine copies of its own."""
+    with rng.seeded(rng.integer(seed, "voters.model")):
+        shape = {"widths": recipe.voter_widths, "strides": recipe.voter_strides, "classes": int(np.max(labels_N)) + 1}
+        model = Voters(recipe.voters, recipe.size, **shape)
+    model.to(device)
+    images, labels = to_float(images_N1HW, device), torch.as_tensor(labels_N, device=device)
+    stream = rng.torch_stream(seed, "voters.augmentation", device=device)
+    limits = {"rotate": recipe.rotate, "shear": recipe.shear, "scale": recipe.scale, "shift": recipe.shift}
+
+    def loss(rows_BV, _):
+        copies = augment.affine(images[rows_BV.flatten()], stream, **limits)
+        logits_VBK = model(copies.view(*rows_BV.shape, recipe.size, recipe.size))
+        # summed over voters, so that each has the gradient that it would have alone
+        return F.cross_entropy(logits_VBK.flatten(0, 1), labels[rows_BV.T].flatten()) * recipe.voters
+
+    orders = rng.torch_stream(seed, "voters.batches")
+    _fit(model, loss, orders, shape=(len(images), recipe.voters), epochs=recipe.voter_epochs, batch=recipe.voter_batch,
+         rate=recipe.voter_rate, progress="voters" if progress else None)  # fmt: skip
+    return model
+
+
+def _fit(model, loss, orders, *, shape, epochs, batch, rate, progress):
+    """Adam, its rate rising for a twentieth of the steps, then cosine to zero; and the model left in evaluation mode.
+
+    `loss(rows, done)` is given a batch of rows (B, columns), each column in an order of its own drawn from `orders`, and the
+    share of the steps that is done. `shape` is (number of images, columns); `progress` titles a bar, None shows none.
+    """
+    n, columns = shape
+    steps = epochs * max(1, n // batch)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, fused=True)
+    rise = max(1, steps // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
+    device = next(model.parameters()).device
+    model.train()
+    for _ in tqdm(range(epochs), progress, disable=progress is None):
+        order = torch.stack([torch.randperm(n, generator=orders) for _ in range(columns)], 1).to(device)
+        for rows in order.split(batch)[: max(1, n // batch)]:  # full batches only
+            optimiser.zero_grad()
+            loss(rows, schedule.last_epoch / steps).backward()
+            optimiser.step()
+            schedule.step()
+    model.eval()
+
+
+def to_float(images: np.ndarray, device) -> torch.Tensor:
+    """uint8 images as float in 0..1 on `device`."""
+    return torch.as_tensor(images, device=device).float() / 255
+
+
+@torch.no_grad()
+def mix_and_decode(model: HierarchicalVAE, first_N1HW, second_N1HW, mixture: float, noise: torch.Generator) -> np.ndarray:
+    """Images decoded from latents mixed in the ratio `mixture` : 1 - `mixture`, at every scale: float (N, 1, H, W).
+
+    `noise` draws the latents from the posteriors of the two images.
+    """
+    device = next(model.parameters()).device
+    _, _, _, one = model(to_float(first_N1HW, device), noise)
+    _, _, _, two = model(to_float(second_N1HW, device), noise)
+    # A mean of two draws varies less than one draw; a decoder shown so little variation answers with blur. Dividing by the
+    # length of the weights gives the mixture the prior's own variance back, and leaves the ratio as it is.
+    length = math.hypot(mixture, 1 - mixture)
+    mixed = [(mixture * a + (1 - mixture) * b) / length for a, b in zip(one, two, strict=True)]
+    return model.decode(mixed).cpu().numpy()
+
+
+def transport_grey_levels(decoded_N1HW, real_M1HW, stream: np.random.Generator, *, donors: int) -> np.ndarray:
+    """Every decoded image with exactly the grey levels of a real image of similar ink, given out rank by rank: uint8.
+
+    Of a decoded image only the order of its pixels is used, and its ink (the mean of its levels, cut to 0..1), by which one
+    of the `donors` real images nearest in ink is drawn from `stream`.
+    """
+    n, m = len(decoded_N1HW), len(real_M1HW)
+    pixels_NP, levels_MP = decoded_N1HW.reshape(n, -1), np.sort(real_M1HW.reshape(m, -1), axis=1)
+    ink_M = levels_MP.mean(1) / 255
+    by_ink_M = np.argsort(ink_M, kind="stable")
+    place_N = np.searchsorted(ink_M[by_ink_M], np.clip(pixels_NP, 0, 1).mean(1))
+    first_N = np.clip(place_N - donors // 2, 0, max(m - donors, 0))
+    donor_N = by_ink_M[first_N + stream.integers(min(donors, m), size=n)]
+    out_NP = np.empty(pixels_NP.shape, np.uint8)
+    np.put_along_axis(out_NP, np.argsort(pixels_NP, axis=1, kind="stable"), levels_MP[donor_N], axis=1)
+    return out_NP.reshape(decoded_N1HW.shape)
+
+
+@torch.no_grad()
+def vote(voters: Voters, images_N1HW: np.ndarray) -> np.ndarray:
+    """The class that each voter names for each image: uint8 (N, V)."""
+    device = next(voters.parameters()).device
+    batches = torch.as_tensor(images_N1HW).split(2048)
+    logits = [voters(to_float(batch, device).expand(-1, voters.voters, -1, -1)) for batch in batches]
+    return np.concatenate([part.argmax(2).T.cpu().numpy() for part in logits]).astype(np.uint8)
+
+
+def is_ambiguous(votes_NV: np.ndarray) -> np.ndarray:
+    """Whether voters name two or three distinct classes; one is a clear image, four or more a broken one. bool (N,)."""
+    ordered = np.sort(votes_NV, axis=1)
+    distinct_N = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
+    return (distinct_N == 2) | (distinct_N == 3)
+
+
+def blur_statistics(images_N1HW: np.ndarray) -> np.ndarray:
+    """Six figures that blur changes, float64 (N, 6); grey levels count from 0 to 1.
+
+    Variance of the Laplacian; median, 90 % and 99 % quantile of the gradient magnitude; share of pixels between 0.1 and 0.9;
+    ink (mean grey level).
+    """
+    x = np.asarray(images_N1HW)[:, 0] / 255
+    around = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    laplacian = around[:, 2:, 1:-1] + around[:, :-2, 1:-1] + around[:, 1:-1, 2:] + around[:, 1:-1, :-2] - 4 * x
+    magnitude_NP = np.hypot(*np.gradient(x, axis=(1, 2))).reshape(len(x), -1)
+    quantiles_3N = np.quantile(magnitude_NP, [0.5, 0.9, 0.99], axis=1)
+    grey_N = ((x > 0.1) & (x < 0.9)).mean((1, 2))
+    return np.column_stack([laplacian.var((1, 2)), *quantiles_3N, grey_N, x.mean((1, 2))])
+
+
+def shortcut_auroc(real_N1HW, ambiguous_M1HW, *, seed: int = 0, model: str = "logistic") -> float:
+    """How well blur alone tells ambiguous images from real ones: AUROC from 0.5 (not at all) to 1 (a shortcut).
+
+    Ten-fold cross-validation, on `blur_statistics`, of a "logistic" regression or of gradient-boosted trees ("boosting").
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    state = rng.integer(seed, "shortcut") % 2**32
+    models = {
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced")),
+        "boosting": HistGradientBoostingClassifier(class_weight="balanced", random_state=state),
+    }
+    if model not in models:
+        raise ValueError(f"unknown model {model!r}: take one of {', '.join(models)}")
+    statistics = np.concatenate([blur_statistics(real_N1HW), blur_statistics(ambiguous_M1HW)])
+    answer = np.repeat([0, 1], [len(real_N1HW), len(ambiguous_M1HW)])
+    folds = StratifiedKFold(10, shuffle=True, random_state=state)
+    with threadpool_limits(1):  # so little data that threads only wait for each other
+        scores = cross_val_predict(models[model], statistics, answer, cv=folds, method="predict_proba")[:, 1]
+    return float(roc_auc_score(answer, scores))

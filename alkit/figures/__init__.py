@@ -1,0 +1,25 @@
+"""The study's figures: one function per figure, each returning a `plotly.graph_objects.Figure`, and `save`.
+
+Backgrounds are transparent and every text, line and marker keeps its contrast on white and on near-black, so that one
+picture serves light and dark pages. Colours were chosen for the smallest distance between any two under normal, protan
+and deutan vision, and never stand alone: each category, method and kind of point also has its own symbol, dash or
+hatching. Images may be uint8 or floats in [0, 1]; no function changes what it is given.
+"""
+
+from alkit.figures.features import acquisition, feature_space
+from alkit.figures.files import save
+from alkit.figures.images import ambiguous_votes, augmentations, samples
+from alkit.figures.results import composition, curves, losses, seconds
+
+__all__ = [
+    "acquisition",
+    "ambiguous_votes",
+    "augmentations",
+    "composition",
+    "curves",
+    "feature_space",
+    "losses",
+    "samples",
+    "save",
+    "seconds",
+]

@@ -1,0 +1,93 @@
+"""The look that all figures share: colours, symbols, dashes, hatchings and the layout template."""
+
+import zlib
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+TEXT, FAINT = "#7a7a7a", "rgba(122,122,122,0.28)"  # TEXT: at least 4:1 on white and on #0d1117
+CATEGORIES = ("iD", "ambiguous", "OoD")
+CATEGORY_STYLE = (
+    ("#1170d8", "circle", ""),
+    ("#b8117a", "diamond", "/"),
+    ("#f25c05", "x", "x"),
+)  # colour, symbol, hatching
+METHOD_STYLE = {  # colour, dash, symbol
+    "Random": ("#779988", "dot", "circle"),
+    "Least confidence": ("#0066aa", "dash", "square"),
+    "Entropy": ("#7722ff", "dashdot", "triangle-up"),
+    "DDU": ("#bb77dd", "longdash", "cross"),
+    "Random(CL)": ("#bb1166", "longdashdot", "diamond"),
+    "Distance(CL)": ("#ff5511", "solid", "star"),
+}
+PALETTE = (
+    "#226699",
+    "#ff5511",
+    "#22aa55",
+    "#bb0088",
+    "#7788ff",
+    "#556644",
+    "#ff44cc",
+    "#0099bb",
+    "#cc0011",
+    "#8833cc",
+    "#aa6677",
+    "#0055ff",
+)
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "hexagon", "pentagon")
+DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
+_AXIS = dict(
+    gridcolor=FAINT,
+    linecolor=TEXT,
+    zeroline=False,
+    tickcolor=TEXT,
+    ticks="outside",
+    automargin=True,
+    title=dict(standoff=8),
+)
+TEMPLATE = go.layout.Template(
+    layout=dict(
+        font=dict(family="Helvetica, Arial, Liberation Sans, sans-serif", size=13, color=TEXT),
+        title=dict(x=0.01, xanchor="left", yanchor="top", yref="container", font=dict(size=19)),
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        xaxis=_AXIS,
+        yaxis=_AXIS,
+        hovermode="closest",
+        hoverlabel=dict(bgcolor="#24292f", bordercolor=TEXT, font=dict(color="#ffffff", size=13)),
+        legend=dict(bgcolor="rgba(0,0,0,0)", font=dict(size=13)),
+        bargap=0.15,
+    )
+)
+WIDTH = 900  # px; a README shows the PNG at about this width, so font sizes hold there
+
+
+def layout(
+    fig: go.Figure, title: str, subtitle: str, height: int, *, top: int = 100, bottom: int = 60, left: int = 60
+) -> go.Figure:
+    fig.update_annotations(font=dict(size=13, color=TEXT), yshift=5)
+    return fig.update_layout(
+        template=TEMPLATE,
+        width=WIDTH,
+        height=height,
+        margin=dict(t=top, b=bottom, l=left, r=25),
+        title_y=1 - 32 / height,
+        title_text=f"<b>{title}</b><br><span style='font-size:14px'>{subtitle}</span>",
+    )
+
+
+def method_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """(colour, dash, symbol) per method: fixed for the paper's methods, by name for others, distinct in a figure."""
+    styles, taken = {}, set()
+    for name in names:
+        slot = zlib.crc32(name.encode()) % len(PALETTE)
+        while slot in taken and len(taken) < len(PALETTE):
+            slot = (slot + 1) % len(PALETTE)
+        if name not in METHOD_STYLE:
+            taken.add(slot)
+        styles[name] = METHOD_STYLE.get(name, (PALETTE[slot], DASHES[slot % len(DASHES)], SYMBOLS[slot % len(SYMBOLS)]))
+    return styles
+
+
+def transparent(colour: str, alpha: float) -> str:
+    return "rgba({},{},{},{})".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), alpha)

@@ -1,0 +1,237 @@
+"""Numbers that compare methods: the cost table, curves over annotation cost, the area under them, what was bought.
+
+Everything starts from one results table (a pandas DataFrame): one row per (learner, strategy, options, initial, seed,
+stage) with the columns of `COLUMNS`. `n_id`, `n_ambiguous`, `n_ood` and `cost` are cumulative; `accuracy` is a
+fraction. Every function but `method` first refuses results that cannot be compared (`check_comparable`), ignores the
+order of the rows and leaves its argument alone. With one seed a standard deviation is NaN, never 0.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = (
+    "benchmark",
+    "profile",
+    "learner",
+    "strategy",
+    "options",
+    "initial",
+    "seed",
+    "stage",
+    "n_id",
+    "n_ambiguous",
+    "n_ood",
+    "cost",
+    "accuracy",
+    "train_seconds",
+    "extract_seconds",
+    "choose_seconds",
+    "initial_hash",
+    "fingerprint",
+)
+PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), arXiv 2303.14433
+    ("random", "supervised"): "Random",
+    ("least_confidence", "supervised"): "Least confidence",
+    ("entropy", "supervised"): "Entropy",
+    ("ddu", "supervised"): "DDU",
+    ("random_cl", "contrastive"): "Random(CL)",
+    ("distance_cl", "contrastive"): "Distance(CL)",
+}
+BOUGHT = ("n_id", "n_ambiguous", "n_ood")
+PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
+
+
+def method(df: pd.DataFrame) -> pd.Series:
+    """The display name of each row's method: the paper's, or "strategy, learner"; then options that are not default.
+
+    Where the table mixes initial protocols, the name says which: two protocols of one pairing are two methods.
+    """
+    names = [_name(*row) for row in zip(df["strategy"], df["learner"], df["options"], strict=True)]
+    if df["initial"].nunique() > 1:
+        names = [f"{name}, initial={initial}" for name, initial in zip(names, df["initial"], strict=True)]
+    return pd.Series(names, index=df.index, name="method", dtype=object)
+
+
+def _name(strategy: str, learner: str, options: str) -> str:
+    name = PAPER_METHODS.get((strategy, learner), f"{strategy}, {learner}")
+    return ", ".join([name, *(f"{key}={value}" for key, value in sorted(json.loads(options).items()))])
+
+
+def ordered(names) -> list[str]:
+    """Distinct method names in the paper's order, then all others alphabetically."""
+    paper = list(PAPER_METHODS.values())
+    return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
+
+
+def check_comparable(df: pd.DataFrame) -> None:
+    """Raise ValueError, naming what differs, unless the rows of `df` may stand in one table or figure.
+
+    They may when they come from one benchmark, profile and fingerprint; when all runs of a seed and an initial protocol
+    began with the same samples; when every run has each of its stages 0, 1, ... once; and when every method was run
+    with the same seeds.
+    """
+    if missing := [column for column in COLUMNS if column not in df.columns]:
+        raise ValueError(f"the results table lacks the columns {missing}")
+    if df.empty:
+        raise ValueError("the results table has no rows")
+    if holes := [column for column in COLUMNS if column not in PHASES and df[column].isna().any()]:
+        raise ValueError(f"the results table has missing values in {holes}")
+    for column in ("benchmark", "profile", "fingerprint"):
+        if len(values := sorted(set(df[column]))) > 1:
+            raise ValueError(f"results of different {column}s cannot be compared: {values}; select one of them")
+    for (seed, initial), group in df.groupby(["seed", "initial"]):
+        if len(values := sorted(set(group["initial_hash"]))) > 1:
+            raise ValueError(
+                f"the initial sets of seed {seed} (initial={initial!r}) differ: {values}; every method of a "
+                "seed must begin with the same samples: rerun the odd ones"
+            )
+    named = df.assign(method=method(df))
+    for (name, seed), run in named.groupby(["method", "seed"]):
+        if sorted(run["stage"]) != list(range(len(run))):
+            raise ValueError(f"{name}, seed {seed}: expected each stage 0, 1, ... once, got {sorted(run['stage'])}")
+    seeds = named.groupby("method")["seed"].agg(set)
+    everyone = set().union(*seeds)
+    if short := {name: sorted(everyone - own) for name, own in seeds.items() if own != everyone}:
+        missing = "; ".join(f"{name} lacks {absent}" for name, absent in short.items())
+        raise ValueError(f"methods were run with different seeds: {missing}; run these, or select the common seeds")
+
+
+def _prepared(df: pd.DataFrame) -> pd.DataFrame:
+    """A checked copy with a `method` column, ordered by method (paper's order), seed and stage."""
+    check_comparable(df)
+    names = method(df)
+    rank = {name: i for i, name in enumerate(ordered(names))}
+    table = df.assign(method=names, _rank=names.map(rank)).sort_values(["_rank", "seed", "stage"], kind="stable")
+    return table.drop(columns="_rank").reset_index(drop=True)
+
+
+def table2(df: pd.DataFrame) -> pd.DataFrame:
+    """The paper's Table 2: per method, mean and sample standard deviation over seeds at the last stage.
+
+    Index `method` in the paper's order; columns `accuracy_mean, accuracy_sd` (%), `cost_mean, cost_sd` (samples shown
+    to the oracle), `cost_per_accuracy_mean, cost_per_accuracy_sd` (samples per 1 % of accuracy, the ratio taken per
+    seed) and `n_seeds`. ValueError if the runs do not all end at the same stage.
+    """
+    runs = _prepared(df).groupby(["method", "seed"], sort=False).tail(1)
+    if runs["stage"].nunique() > 1:
+        ends = {name: sorted(set(group["stage"])) for name, group in runs.groupby("method", sort=False)}
+        raise ValueError(f"runs end at different stages: {ends}; finish them, or select the stages that all have")
+    runs = runs.assign(accuracy=runs["accuracy"] * 100, cost_per_accuracy=runs["cost"] / (runs["accuracy"] * 100))
+    grouped = runs.groupby("method", sort=False)[["accuracy", "cost", "cost_per_accuracy"]].agg(["mean", "std"])
+    grouped.columns = [f"{column}_{'sd' if statistic == 'std' else statistic}" for column, statistic in grouped.columns]
+    return grouped.assign(n_seeds=runs.groupby("method", sort=False).size())
+
+
+def table2_text(df: pd.DataFrame) -> str:
+    """`table2` as aligned plain text, best (highest accuracy, lowest cost and cost per accuracy) marked with `*`."""
+    table = table2(df)
+    head = ["Method", "Accuracy (%)", "Cost (samples)", "Cost / accuracy", "Seeds"]
+    columns = [list(table.index)]
+    for column, digits, best in (("accuracy", 2, "max"), ("cost", 0, "min"), ("cost_per_accuracy", 2, "min")):
+        mean, sd = table[f"{column}_mean"], table[f"{column}_sd"]
+        marks = np.where(mean == getattr(mean, best)(), "*", " ")
+        columns.append(
+            [
+                f"{m:,.{digits}f}" + ("" if np.isnan(s) else f" \u00b1 {s:,.{digits}f}") + mark
+                for m, s, mark in zip(mean, sd, marks, strict=True)
+            ]
+        )
+    columns.append([str(n) for n in table["n_seeds"]])
+    widths = [max(map(len, [title, *cells])) for title, cells in zip(head, columns, strict=True)]
+    rows = [head, ["-" * width for width in widths], *zip(*columns, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _knots(run: pd.DataFrame, x: str) -> tuple[np.ndarray, np.ndarray]:
+    """A run's (x, accuracy) points in order of x; of stages with one and the same x, the last."""
+    if x not in ("cost", "n_id"):
+        raise ValueError(f"x must be 'cost' or 'n_id', got {x!r}")
+    run = run.drop_duplicates(x, keep="last")
+    return run[x].to_numpy(float), run["accuracy"].to_numpy(float)
+
+
+def _common_range(runs: list[tuple[np.ndarray, np.ndarray]], x: str, who: str) -> tuple[float, float]:
+    low, high = max(xs[0] for xs, _ in runs), min(xs[-1] for xs, _ in runs)
+    if not low < high:
+        raise ValueError(
+            f"{who} share no range of {x}: the last to begin begins at {low:g}, the first to end ends at "
+            f"{high:g}; compare fewer methods, or run them further"
+        )
+    return low, high
+
+
+def curve(df: pd.DataFrame, x: str = "cost") -> pd.DataFrame:
+    """Accuracy against `x` ("cost" or "n_id") per method: mean and sample standard deviation over seeds.
+
+    Each seed's accuracy is interpolated linearly between its stages, never beyond them, on the union of all the
+    method's stage points within the range that all its seeds cover: [latest first x, earliest last x]. Returns columns
+    `method, x, mean, sd, n_seeds`, one row per method and point. ValueError if the seeds of a method share no range.
+    """
+    rows = []
+    for name, group in _prepared(df).groupby("method", sort=False):
+        runs = [_knots(run, x) for _, run in group.groupby("seed")]
+        low, high = _common_range(runs, x, f"the seeds of {name}")
+        grid = np.unique(np.concatenate([xs for xs, _ in runs]))
+        grid = grid[(grid >= low) & (grid <= high)]
+        values = np.stack([np.interp(grid, *run) for run in runs])
+        sd = values.std(0, ddof=1) if len(runs) > 1 else np.full(len(grid), np.nan)
+        rows.append(pd.DataFrame({"method": name, "x": grid, "mean": values.mean(0), "sd": sd, "n_seeds": len(runs)}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def area(df: pd.DataFrame, x: str = "cost") -> pd.DataFrame:
+    """Area under accuracy against `x` ("cost" or "n_id") of every method and seed, divided by the length of the range.
+
+    The range is one and the same for all runs in `df`: [the latest first x, the earliest last x]. So a method that
+    spent more than the cheapest one is judged only up to the end of the cheapest, and adding a method can change every
+    area. Accuracy is linear between stages, so the trapezoid rule is exact. Returns columns `method, seed, area` (mean
+    accuracy over the range, a fraction) and `low, high` (the range). ValueError if there is no common range.
+    """
+    runs = {key: _knots(run, x) for key, run in _prepared(df).groupby(["method", "seed"], sort=False)}
+    low, high = _common_range(list(runs.values()), x, "the runs")
+    rows = []
+    for (name, seed), (xs, ys) in runs.items():
+        grid = np.concatenate([[low], xs[(xs > low) & (xs < high)], [high]])
+        rows.append((name, seed, np.trapezoid(np.interp(grid, xs, ys), grid) / (high - low), low, high))
+    return pd.DataFrame(rows, columns=["method", "seed", "area", "low", "high"])
+
+
+def composition(df: pd.DataFrame) -> pd.DataFrame:
+    """What a stage newly bought: mean over seeds of new iD, ambiguous and OoD samples, per method and stage.
+
+    Stage 0 is the initial set. Returns columns `method, stage, n_id, n_ambiguous, n_ood`.
+    """
+    table = _prepared(df)
+    new = table.groupby(["method", "seed"], sort=False)[list(BOUGHT)].diff()
+    table[list(BOUGHT)] = new.fillna(table[list(BOUGHT)])
+    return table.groupby(["method", "stage"], sort=False)[list(BOUGHT)].mean().reset_index()
+
+
+def seconds(df: pd.DataFrame) -> pd.DataFrame:
+    """Seconds that one whole run took per phase (summed over its stages), mean over seeds; index `method`."""
+    runs = _prepared(df).groupby(["method", "seed"], sort=False)[list(PHASES)].sum()
+    return runs.groupby("method", sort=False).mean()
+
+
+def knn_purity(features_ND, codes_N, *, k: int = 10) -> float:
+    """Mean share of a sample's `k` nearest neighbours (cosine) that carry its own code: 1 = a space that keeps codes apart.
+
+    Random neighbours would share it with probability sum of squared code frequencies. ValueError for k not in 1..N-1.
+    """
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import normalize
+
+    codes_N = np.asarray(codes_N)
+    if not 1 <= k < len(codes_N):
+        raise ValueError(f"k must be between 1 and {len(codes_N) - 1}, one less than the samples; got {k}")
+    unit_ND = normalize(np.asarray(features_ND, dtype=np.float32))
+    neighbours_NK = NearestNeighbors(n_neighbors=k).fit(unit_ND).kneighbors(return_distance=False)
+    return float((codes_N[neighbours_NK] == codes_N[:, None]).mean())

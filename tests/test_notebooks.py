@@ -1,0 +1,121 @@
+"""Static checks of the committed notebooks; what they compute is checked by nbval."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from alkit import study
+
+PATHS = [study.NOTEBOOKS / f"{stem}.ipynb" for stem in study.notebooks()]
+FIRST = ("01_benchmark_construction", "02_contrastive_training", "03_feature_space", "04_active_learning_curves")
+TAGS = {"parameters", "keep_output", "nbval-check-output"}
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def test_the_four_notebooks_of_the_paper_are_there():
+    assert study.notebooks()[:4] == list(FIRST)
+
+
+def test_first_code_cell_alone_is_the_parameters_cell(notebook):
+    assert ["parameters" in tags(cell) for cell in code(notebook)] == [True] + [False] * (len(code(notebook)) - 1)
+
+
+def test_parameters_are_flat_literals_that_papermill_can_read(notebook, path):
+    statements = ast.parse(code(notebook)[0].source).body
+    names = [s.target.id for s in statements if isinstance(s, ast.AnnAssign)]
+    values = {s.target.id: ast.literal_eval(s.value) for s in statements}
+    assert len(names) == len(statements)
+    assert not any(isinstance(value, tuple) for value in values.values())  # papermill would inject text
+    assert list(papermill.inspect_notebook(str(path))) == names
+    assert study.parameters(path) == values
+
+
+def test_defaults_are_the_fast_profile_and_publish_nothing(path):
+    defaults = study.parameters(path)
+    assert defaults["profile"] == "smoke" and defaults["publish"] is False
+
+
+def test_cells_are_short_and_define_no_class(notebook):
+    assert len(code(notebook)) <= 25
+    for cell in code(notebook):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(ast.parse(cell.source)))
+
+
+def test_tags_are_known_and_checked_outputs_are_kept(notebook):
+    for cell in code(notebook):
+        assert tags(cell) <= TAGS
+        assert "nbval-check-output" not in tags(cell) or "keep_output" in tags(cell)
+        assert bool(cell.outputs) == ("keep_output" in tags(cell)), cell.source
+        assert not cell.outputs or cell.execution_count is not None  # nbval fails on outputs of a cell that never ran
+
+
+def test_checked_outputs_hold_no_pictures_and_nothing_went_to_standard_error(notebook):
+    for cell in code(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error" and output.get("name") != "stderr"
+            assert not [kind for kind in output.get("data", {}) if kind.startswith(("image/", "application/vnd"))]
+
+
+def test_no_leftovers_of_tools_or_machines(notebook, path):
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert "injected-parameters" not in tags(cell)
+    assert not re.search(r"(?<![\w./])/(home|root|tmp|usr|work|Users)/", path.read_text())
+    assert path.stat().st_size < 100_000
+
+
+def test_reads_as_a_lesson(notebook):
+    """Question first; limits, three things to try at the end; every code cell but the set-up is introduced by text."""
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert text[0].startswith("# ") and "**Question.**" in text[0]
+    assert "## What we learned" in text[-1] and "**Limits.**" in text[-1]
+    assert re.findall(r"^(\d)\. ", text[-1].split("## Try")[1], re.M) == ["1", "2", "3"]
+
+
+def test_links_and_pictures_exist(notebook, path):
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", cell.source):
+                assert (path.parent / target).exists(), target
+
+
+def test_pictures_have_a_text_for_those_who_cannot_see_them(notebook):
+    for cell in notebook.cells:
+        assert "![](" not in cell.source
+
+
+def test_readme_links_exist():
+    readme = study.ROOT / "README.md"
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)\)", readme.read_text()):
+        assert (readme.parent / target).exists(), target
+
+
+def test_readme_table_is_the_committed_results():
+    from alkit import metrics
+
+    block = re.search(r"<!-- table2 -->\n```text\n(.*?)\n```", (study.ROOT / "README.md").read_text(), re.S).group(1)
+    assert block == metrics.table2_text(study.read_results(Path(study.ROOT, "figures"), "mixdigits", "laptop"))
