@@ -1,9 +1,9 @@
 """Ambiguous digits: a generator mixes two digits, and ten classifiers that do not agree on the mixture keep it.
 
-After NVAE-MNIST of Kim, Kim and Hwang, 2023 (arXiv:2303.14433), with a compact network of our own in the place of NVAE's
-published weights. Two steps are ours. Mixtures come out of a decoder softer than real images are, and a learner that is
-handed blur can tell them apart without knowing a digit; so each is given the grey levels of a real image, before the vote,
-and `shortcut_auroc` measures what blur still gives away.
+After NVAE-MNIST of Kim, Kim and Hwang, 2023 (arXiv:2303.14433), with a compact network of our own in place of NVAE's
+published weights. What comes out of a decoder is softer than real images are, and a learner that is handed blur can
+tell mixtures apart without knowing a digit. So, and this is ours, a mixture keeps the variance of a single draw, and is
+given the grey levels of a real image before the vote; `shortcut_auroc` measures what blur still gives away.
 
 All images are uint8, (N, 1, H, W). Shape letters: N images, B batch, V voters, P pixels.
 """
@@ -40,8 +40,8 @@ class GeneratorRecipe:
     mixture: float = 0.7  # share of the first parent's latents (Kim, Kim and Hwang, 2023)
     donors: int = 16  # real images nearest in ink, of which one gives its grey levels
     voters: int = 10  # classifiers that vote (Kim, Kim and Hwang, 2023)
-    voter_widths: tuple[int, ...] = (16, 32, 32)  # channels of a voter's convolutions
-    voter_strides: tuple[int, ...] = (1, 1, 2)  # their strides
+    voter_widths: tuple[int, ...] = (24, 48, 48)  # channels of a voter's convolutions
+    voter_strides: tuple[int, ...] = (1, 2, 1)  # their strides
     voter_batch: int = 128  # images a step and voter
     voter_rate: float = 3e-3  # as `rate`, for the voters
     rotate: float = 12.0  # voters see affine copies: rotated by up to this many degrees either way,
@@ -51,9 +51,8 @@ class GeneratorRecipe:
 
 
 DIGITS_8PX = GeneratorRecipe(size=8, levels=17, scales=(2, 4), epochs=80, voter_epochs=60)
-MNIST_28PX = GeneratorRecipe(
-    size=28, levels=256, scales=(4, 7, 14), epochs=20, voter_epochs=8, voter_widths=(32, 64, 64), voter_strides=(2, 2, 1)
-)
+# Tried on a smoke scale only: no 28 px set has been made with it, so its epochs are a first guess.
+MNIST_28PX = GeneratorRecipe(size=28, levels=256, scales=(4, 7, 14), epochs=20, voter_epochs=8, voter_strides=(2, 2, 1))
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ def build(
     voters = train_voters(images_N1HW, labels_N, recipe, seed=seed, device=device, progress=progress)
     rounds, passed, drawn = [], 0, 0
     while passed < count:
-        if drawn >= 500 * (count + ROUND):
-            raise RuntimeError(f"only {passed} of {drawn} mixtures passed the vote; {count} are wanted: train for longer")
+        if drawn >= 100 * (count + ROUND):
+            raise RuntimeError(f"{passed} of {drawn} mixtures passed the vote, {count} are wanted: train for longer")
         mixed, parents = _mixtures(model, images_N1HW, recipe, seed, len(rounds))
         votes = vote(voters, mixed)
         keep = is_ambiguous(votes)
@@ -94,7 +93,7 @@ def build(
 
 
 def _mixtures(model, images_N1HW, recipe, seed, number):
-    """Round `number` of mixtures of two distinct images, with grey levels transported, and the rows of their parents."""
+    """Round `number` of mixtures of two distinct images, grey levels transported, and the rows of their parents."""
     n, stream = len(images_N1HW), rng.numpy_stream(seed, "generator.mixtures", number)
     first, step = stream.integers(n, size=ROUND), stream.integers(1, n, size=ROUND)
     parents_B2 = np.stack([first, (first + step) % n], axis=1)
@@ -150,8 +149,8 @@ def train_voters(images_N1HW, labels_N, recipe: GeneratorRecipe, *, seed, device
 def _fit(model, loss, orders, *, shape, epochs, batch, rate, progress):
     """Adam, its rate rising for a twentieth of the steps, then cosine to zero; and the model left in evaluation mode.
 
-    `loss(rows, done)` is given a batch of rows (B, columns), each column in an order of its own drawn from `orders`, and the
-    share of the steps that is done. `shape` is (number of images, columns); `progress` titles a bar, None shows none.
+    `loss(rows, done)` is given a batch of rows (B, columns), each column in an order of its own drawn from `orders`,
+    and the share of the steps that is done. `shape` is (images, columns); `progress` titles a bar, None shows none.
     """
     n, columns = shape
     steps = epochs * max(1, n // batch)
@@ -178,7 +177,9 @@ def to_float(images: np.ndarray, device) -> torch.Tensor:
 
 
 @torch.no_grad()
-def mix_and_decode(model: HierarchicalVAE, first_N1HW, second_N1HW, mixture: float, noise: torch.Generator) -> np.ndarray:
+def mix_and_decode(
+    model: HierarchicalVAE, first_N1HW, second_N1HW, mixture: float, noise: torch.Generator
+) -> np.ndarray:
     """Images decoded from latents mixed in the ratio `mixture` : 1 - `mixture`, at every scale: float (N, 1, H, W).
 
     `noise` draws the latents from the posteriors of the two images.
@@ -186,8 +187,8 @@ def mix_and_decode(model: HierarchicalVAE, first_N1HW, second_N1HW, mixture: flo
     device = next(model.parameters()).device
     _, _, _, one = model(to_float(first_N1HW, device), noise)
     _, _, _, two = model(to_float(second_N1HW, device), noise)
-    # A mean of two draws varies less than one draw; a decoder shown so little variation answers with blur. Dividing by the
-    # length of the weights gives the mixture the prior's own variance back, and leaves the ratio as it is.
+    # A weighted mean of two draws varies less than one draw, and a decoder shown so little variation answers with blur.
+    # Dividing by the length of the weights gives the prior's own variance back, and leaves the ratio as it is.
     length = math.hypot(mixture, 1 - mixture)
     mixed = [(mixture * a + (1 - mixture) * b) / length for a, b in zip(one, two, strict=True)]
     return model.decode(mixed).cpu().numpy()
@@ -196,8 +197,8 @@ def mix_and_decode(model: HierarchicalVAE, first_N1HW, second_N1HW, mixture: flo
 def transport_grey_levels(decoded_N1HW, real_M1HW, stream: np.random.Generator, *, donors: int) -> np.ndarray:
     """Every decoded image with exactly the grey levels of a real image of similar ink, given out rank by rank: uint8.
 
-    Of a decoded image only the order of its pixels is used, and its ink (the mean of its levels, cut to 0..1), by which one
-    of the `donors` real images nearest in ink is drawn from `stream`.
+    Of a decoded image only the order of its pixels is used, and its ink (the mean of its levels, cut to 0..1), by which
+    one of the `donors` real images nearest in ink is drawn from `stream`.
     """
     n, m = len(decoded_N1HW), len(real_M1HW)
     pixels_NP, levels_MP = decoded_N1HW.reshape(n, -1), np.sort(real_M1HW.reshape(m, -1), axis=1)
@@ -230,8 +231,8 @@ def is_ambiguous(votes_NV: np.ndarray) -> np.ndarray:
 def blur_statistics(images_N1HW: np.ndarray) -> np.ndarray:
     """Six figures that blur changes, float64 (N, 6); grey levels count from 0 to 1.
 
-    Variance of the Laplacian; median, 90 % and 99 % quantile of the gradient magnitude; share of pixels between 0.1 and 0.9;
-    ink (mean grey level).
+    Variance of the Laplacian; median, 90 % and 99 % quantile of the gradient magnitude; share of pixels between 0.1 and
+    0.9; ink (mean grey level).
     """
     x = np.asarray(images_N1HW)[:, 0] / 255
     around = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -245,7 +246,7 @@ def blur_statistics(images_N1HW: np.ndarray) -> np.ndarray:
 def shortcut_auroc(real_N1HW, ambiguous_M1HW, *, seed: int = 0, model: str = "logistic") -> float:
     """How well blur alone tells ambiguous images from real ones: AUROC from 0.5 (not at all) to 1 (a shortcut).
 
-    Ten-fold cross-validation, on `blur_statistics`, of a "logistic" regression or of gradient-boosted trees ("boosting").
+    Ten-fold cross-validation, on `blur_statistics`, of "logistic" regression or of gradient-boosted trees ("boosting").
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression

@@ -1,7 +1,7 @@
 """The benchmarks: an unlabelled pool of in-distribution, ambiguous and out-of-distribution images, and a test set.
 
-`load(name)` reads a benchmark from what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file that
-MixDigits reads anew, from nothing but scikit-learn's digits and matplotlib's fonts.
+`load(name)` reads a benchmark from what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file
+that MixDigits reads anew, from nothing but scikit-learn's digits and matplotlib's fonts.
 """
 
 import hashlib
@@ -133,7 +133,7 @@ def mixdigits(folder: Path | None = None) -> Benchmark:
     votes = np.full((len(images), asset["ambiguous_votes"].shape[1]), NO_VOTE, np.uint8)
     votes[n : n + n_mixed] = asset["ambiguous_votes"]
 
-    order = content_order(images)  # so that a position tells nothing about a category
+    order = content_order(images, "pool")  # so that a position tells nothing about a category
     position = np.argsort(order)
     parents = np.full((len(images), 2), -1, np.int64)
     parents[n : n + n_mixed] = position[asset["ambiguous_parents"]]
@@ -147,9 +147,14 @@ def mixdigits(folder: Path | None = None) -> Benchmark:
     return Benchmark("mixdigits", pool, test_images, test_labels, names, votes[order], parents[order])
 
 
-def content_order(images: np.ndarray) -> np.ndarray:
-    """Positions of `images` in the order of their SHA-256: one fixed shuffle, whatever order the images come in."""
-    return np.argsort([hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in images], kind="stable")
+def content_order(images: np.ndarray, purpose: str) -> np.ndarray:
+    """Positions of `images` in the order of their SHA-256: a fixed shuffle, whatever order the images come in.
+
+    Each `purpose` has a shuffle of its own: with one for all, the images that a split took first would be missing from
+    the front of the pool, and a position would tell iD from the rest.
+    """
+    keys = [hashlib.sha256(purpose.encode() + image.tobytes()).hexdigest() for image in images]
+    return np.argsort(keys, kind="stable")
 
 
 def split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -158,7 +163,7 @@ def split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     Stratified: of every class, its share of the 500 (largest remainders), and those that come first by content.
     """
     images, labels = sources.digits()
-    order = content_order(images)
+    order = content_order(images, "split")
     images, labels = images[order, None], labels[order]
     exact = np.bincount(labels) * (TEST_DIGITS / len(labels))
     quota = np.floor(exact).astype(int)

@@ -22,6 +22,7 @@ from .benchmarks import ID, Benchmark
 from .learners import Setting
 from .oracle import Oracle
 from .store import Cache, RunFolder, StoreError, canonical, runs_folder, sha256
+from .training import threads
 
 KINDS = ("n_id", "n_ambiguous", "n_ood")
 
@@ -207,7 +208,7 @@ class Loop:
         else:
             with clock("extract"):
                 shown = self.learner.show()
-            with clock("choose"):
+            with clock("choose"), threads(self.recipe.cpu_threads):
                 picks = self._buy(shown, stage)
         with clock("train"):
             self.learner.fit(self.answers_N.copy(), stage)
@@ -239,7 +240,7 @@ class Loop:
 
     def _pick(self, stage: int, position: int, index: int) -> dict:
         kind, label = self._take(index)
-        return {"stage": stage, "position": position, "index": index, "kind": kind, "label": label, "score": ""}
+        return {"stage": stage, "position": position, "index": index, "kind": kind, "label": label}
 
     def _take(self, index: int) -> tuple[int, int | str]:
         answer = self.oracle.ask(index)

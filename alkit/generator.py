@@ -1,7 +1,7 @@
 """The networks behind the ambiguous digits: a hierarchical VAE in the style of NVAE, and an ensemble of voters.
 
-NVAE: Vahdat and Kautz, 2020, arXiv:2007.03898. Ours is compact: latents at two or three scales on a top-down path, residual
-cells with batch norm, Swish and squeeze-and-excitation, posteriors relative to their priors, a logistic for each pixel.
+NVAE: Vahdat and Kautz, 2020, arXiv:2007.03898. Ours is compact: latents at two or three scales on a top-down path,
+residual cells with batch norm, Swish and squeeze-and-excitation, posteriors relative to their priors.
 
 Shape letters: B batch, C channels, H W pixels, V voters, F features, K classes, L latent groups.
 """
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 class HierarchicalVAE(nn.Module):
     """The generator; images are (B, 1, size, size), float in 0..1.
 
-    `scales` are the sides of the latent maps, coarse to fine, each about half of the next, the last about half of `size`.
+    `scales` are the sides of the latent maps, coarse to fine, each about half of the next and the last of `size`.
     At each there are `groups` latent maps of `latents` channels; every hidden map has `width` channels.
     """
 
@@ -37,8 +37,8 @@ class HierarchicalVAE(nn.Module):
     def forward(self, images_B1HW: torch.Tensor, generator: torch.Generator):
         """Logistic location and log scale of every pixel, each (B, 1, H, W); KL of every group `kl_LB` (nats); latents.
 
-        The latents are draws from the posteriors, one (B, latents, side, side) a group from the top of the path down, in
-        standard units: 0 and 1 are the mean and the deviation of the prior, given what is above.
+        The latents are draws from the posteriors, one (B, latents, side, side) a group from the top of the path down,
+        in standard units: 0 and 1 are the mean and the deviation of the prior, given what is above.
         """
         path, kls, latents = self.top.expand(len(images_B1HW), -1, -1, -1), [], []
         for step, seen in enumerate(self._pyramid(images_B1HW)):
@@ -82,7 +82,7 @@ class HierarchicalVAE(nn.Module):
 
 
 class LatentGroup(nn.Module):
-    """One latent map: its prior given the path so far, its posterior relative to that prior, and its way into the path."""
+    """One latent map: its prior given the path so far, its posterior relative to it, and its way into the path."""
 
     def __init__(self, width: int, latents: int):
         super().__init__()
@@ -92,7 +92,7 @@ class LatentGroup(nn.Module):
         self.cell = Cell(width)
 
     def relative_posterior(self, path_BCHW, seen_BCHW):
-        """How far the posterior's mean is from the prior's, in the prior's deviations, and the log ratio of deviations."""
+        """How far the posterior's mean is from the prior's, in the latter's deviations, and the log ratio of both."""
         shift, log_ratio = self.posterior(path_BCHW + seen_BCHW).chunk(2, 1)
         return shift, _bounded(log_ratio)
 
@@ -124,7 +124,7 @@ def _bounded(log_std):
 
 
 def relative_kl(shift, log_ratio):
-    """KL(N(m + s d, (s r)^2) || N(m, s^2)) of each latent, from d and log r; NVAE, Eq. 2, with the shift in units of s."""
+    """KL(N(m + s d, (s r)^2) || N(m, s^2)) of each latent, from d and log r; NVAE, Eq. 2, the shift in units of s."""
     return 0.5 * (shift**2 + torch.expm1(2 * log_ratio)) - log_ratio
 
 

@@ -96,7 +96,7 @@ _MIXDIGITS = replace(
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("mixdigits", "paper"): _MIXDIGITS,
-    ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=60, con_first_epochs=100, con_epochs=10, tune_epochs=30),
+    ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=40, con_first_epochs=60, con_epochs=6, tune_epochs=20),
     ("mixdigits", "smoke"): replace(
         _MIXDIGITS, stop_id=120, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
         projector="pca",

@@ -1,7 +1,7 @@
 """Public images as uint8 arrays: one function per source, and what a reader must know about each of them.
 
 Every function returns `(images_NHW, labels_N)`: uint8 grey levels in 0..255 with ink bright on black, and int64 labels.
-Nothing here is downloaded: `digits` ships with scikit-learn, and `letters` are drawn from fonts that ship with matplotlib.
+Nothing is downloaded: the digits ship with scikit-learn, and the letters are drawn from fonts shipped with matplotlib.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ SOURCES = {
     "ambiguous": Source(
         title="Ambiguous digits: mixtures of two digits that ten classifiers do not agree on",
         licence="CC BY 4.0 (made from the digits)",
-        citation="After NVAE-MNIST of Kim, Kim and Hwang, 2023, arXiv:2303.14433; generator after Vahdat and Kautz, 2020",
+        citation="After NVAE-MNIST of Kim, Kim and Hwang, 2023, arXiv:2303.14433",
         origin="alkit.ambiguous, trained on the digits of the pool",
         bundled=True,
     ),
@@ -79,7 +79,7 @@ def to_grey(counts: np.ndarray) -> np.ndarray:
 
 
 def block_sums(bitmap_HW: np.ndarray) -> np.ndarray:
-    """Ink counts 0..16 of the 4x4 blocks of a binary bitmap: the step that made `load_digits` (Alpaydin and Kaynak, 1998)."""
+    """Ink counts 0..16 of the 4x4 blocks of a binary bitmap: the step that made `load_digits`."""
     height, width = bitmap_HW.shape
     return bitmap_HW.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).sum((1, 3))
 
@@ -87,7 +87,7 @@ def block_sums(bitmap_HW: np.ndarray) -> np.ndarray:
 def letters(count: int, *, seed: int, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """`count` letters, from number `first` on: `images_NHW` uint8 (count, 8, 8) and `labels_N` int64 (0..9 = A..J).
 
-    Letter i is `LETTERS[i % 10]` and depends on (seed, i) alone, so that any of them can be drawn again without the rest.
+    Letter i is `LETTERS[i % 10]` and depends on (seed, i) alone, so that any can be drawn again without the rest.
     Needs matplotlib, for its fonts, and Pillow.
     """
     numbers = range(first, first + count)

@@ -3,7 +3,7 @@
 One directory per configuration, named by its hash:
 
     config.json     every option and number, versions, device, fingerprint; written first
-    picks.csv       one row per answer: stage, position in stage, pool index, kind, label, score
+    picks.csv       one row per answer: stage, position in stage, pool index, kind, label
     stages.csv      one row per stage: cumulative composition and cost, accuracy
     seconds.csv     one row per stage: seconds by phase (apart, so that the other two are equal byte for byte between runs)
     learner.*.pt    the learner's tensors after the last finished stage
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-PICKS = ("stage", "position", "index", "kind", "label", "score")
+PICKS = ("stage", "position", "index", "kind", "label")
 STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
@@ -93,6 +93,12 @@ def canonical(value) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def sealed(journal: dict) -> dict:
+    """`journal` with the SHA-256 of all it says, so that an edit of it is found out."""
+    content = {name: value for name, value in journal.items() if name != "seal"}
+    return {**content, "seal": sha256(canonical(content).encode())}
+
+
 def csv_bytes(rows: list[dict], columns: tuple[str, ...], *, header: bool) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -117,6 +123,8 @@ class Cache:
         with FileLock(stem.with_suffix(".lock")):
             if note.exists():
                 return self._read(note, body, inputs)
+            for left in self.folder.glob(f".{stem.name}.*.part"):  # by a process that was killed: the lock is ours
+                left.unlink()
             state = build()
             data = to_bytes(state)
             write_atomic(body, data)
@@ -130,7 +138,7 @@ class Cache:
             data = body.read_bytes()
         except (OSError, ValueError) as error:
             raise StoreError(f"{note} or {body.name} cannot be read ({error}); delete both and run again") from error
-        if known.get("inputs") != inputs or known.get("sha256") != sha256(data):
+        if known != {"inputs": inputs, "sha256": sha256(data)}:
             raise StoreError(f"{body} is damaged or not what {note.name} says; delete both and run again")
         return from_bytes(data)
 
@@ -166,30 +174,34 @@ class RunFolder:
         file = self.path / "config.json"
         if not file.exists():
             write_atomic(file, json.dumps({"config": self.config, "about": self.about}, indent=1).encode())
-        known = self._json(file).get("config")
-        self.about = self._json(file).get("about")  # of the machine that began the run
-        if known != self.config:
-            keys = sorted(set(known or {}) | set(self.config))
-            wrong = [k for k in keys if (known or {}).get(k) != self.config.get(k)]
+        known = self._json(file, "config", "about")
+        if known["config"] != self.config:
+            keys = sorted(set(known["config"]) | set(self.config))
+            wrong = [k for k in keys if known["config"].get(k) != self.config.get(k)]
             raise StoreError(
                 f"{self.path} belongs to another configuration (differs in: {', '.join(wrong)}); "
                 "use another folder, or delete that one if it is not needed"
             )
+        self.about = known["about"]  # of the machine that began the run
         journal = self.path / "progress.json"
         if journal.exists():
-            self.progress = self._json(journal)
+            self.progress = self._json(journal, "bytes", "sha256")
+            if self.progress != sealed(self.progress):
+                raise StoreError(f"{journal} was edited; delete {self.path} to start this run again")
             self._check_tables()
-        self._truncate()
+        self._tidy()
 
-    def _json(self, file: Path) -> dict:
+    def _json(self, file: Path, *parts: str) -> dict:
+        """The object in `file`, which must hold the objects `parts`."""
         try:
-            return json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
+            value = json.loads(file.read_bytes())
+            if missing := [part for part in parts if not isinstance(value[part], dict)]:
+                raise ValueError(f"no {', '.join(missing)} in it")
+            return value
+        except (OSError, ValueError, TypeError, LookupError) as error:
             raise StoreError(f"{file} cannot be read ({error}); delete {self.path} to start this run again") from error
 
     def _check_tables(self) -> None:
-        if set(self.progress.get("bytes", {})) != set(TABLES):
-            raise StoreError(f"{self.path / 'progress.json'} was edited; delete {self.path} to start this run again")
         for name, length in self.progress["bytes"].items():
             data = self._prefix(name, length)
             if len(data) < length or sha256(data) != self.progress["sha256"][name]:
@@ -205,10 +217,14 @@ class RunFolder:
         except OSError:
             return b""
 
-    def _truncate(self) -> None:
+    def _tidy(self) -> None:
+        """Cut off and delete what a killed process left: rows of its stage, half-written files, checkpoints not in use."""
         for name in TABLES:
             if (self.path / name).exists():
                 os.truncate(self.path / name, self.progress["bytes"].get(name, 0))
+        for path in (*self.path.glob(".*.part"), *self.path.glob("learner.*.pt")):
+            if path.name != self.progress["learner"]:
+                path.unlink()
 
     @property
     def stages(self) -> int:
@@ -250,7 +266,7 @@ class RunFolder:
             self._append(table, csv_bytes(rows, TABLES[table], header=number == 0))
             whole = (self.path / table).read_bytes()
             new["bytes"][table], new["sha256"][table] = len(whole), sha256(whole)
-        write_atomic(self.path / "progress.json", json.dumps(new, indent=1).encode())
+        write_atomic(self.path / "progress.json", json.dumps(sealed(new), indent=1).encode())
         self.progress = new
         for old in self.path.glob("learner.*.pt"):
             if old.name != name:

@@ -131,7 +131,8 @@ def test_ten_voters_at_once_equal_ten_voters_one_by_one(training):
         net.train(training)
         logits_VBK = net(views)
         loss = F.cross_entropy(logits_VBK.flatten(0, 1), labels.repeat(net.voters)) * net.voters
-        return logits_VBK.detach(), dict(zip(dict(net.named_parameters()), torch.autograd.grad(loss, [*net.parameters()])))
+        names, parameters = zip(*net.named_parameters(), strict=True)
+        return logits_VBK.detach(), dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
     logits_VBK, gradients = logits_and_gradients(together, views_BVHW)
     for voter in range(10):
@@ -173,7 +174,7 @@ def test_shortcut_is_absent_between_halves_of_real_images_and_plain_under_blur()
 def test_build_gives_up_with_a_reason_when_nothing_passes_the_vote(monkeypatch):
     images, labels = digits(8, 128)
     monkeypatch.setattr(ambiguous, "is_ambiguous", lambda votes: np.zeros(len(votes), bool))
-    monkeypatch.setattr(ambiguous, "ROUND", 4)
+    monkeypatch.setattr(ambiguous, "ROUND", 64)
     with pytest.raises(RuntimeError, match="0 of .* mixtures passed the vote"):
         ambiguous.build(
             images, labels, test_images=images, test_labels=labels, count=1, recipe=RECIPES[8], seed=0
