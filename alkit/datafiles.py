@@ -45,11 +45,18 @@ def can_write(folder: Path) -> bool:
         return False
 
 
+def check_writable(folder: Path) -> None:
+    """StoreError where no files may be made in `folder`."""
+    if not can_write(folder):
+        raise StoreError(f"cannot write to {folder}; choose another folder (ALKIT_DATA)")
+
+
 def write(folder: Path, name: str, *, compress: bool = False, **arrays: np.ndarray) -> Path:
     """The normalised file `name`.npz and its SHA-256. StoreError, with nothing left behind, where the disk is full."""
+    check_writable(folder)
     buffer = io.BytesIO()
     (np.savez_compressed if compress else np.savez)(buffer, **arrays)
-    content, path = buffer.getbuffer(), writable(folder) / f"{name}.npz"
+    content, path = buffer.getbuffer(), folder / f"{name}.npz"
     path.with_suffix(".sha256").unlink(missing_ok=True)  # first: an old sum beside a new file would be a lie
     write_atomic(path, content)
     write_atomic(path.with_suffix(".sha256"), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from . import ambiguous, datafiles, rng, sources
 from .pools import AMBIGUOUS, ID, NO_VOTE, OOD, Benchmark, Part, assemble, content_order
@@ -175,14 +176,18 @@ def _shares(total: int, parts: int) -> list[int]:
 
 
 def build_mixmnist_ambiguous(
-    folder: Path | None = None, *, recipe=ambiguous.MNIST_28PX, count: int = MIXMNIST["ambiguous"], seed: int = 0,
-    device="cpu", progress=False,
+    into: Path | None = None, *, folder: Path | None = None, recipe=ambiguous.MNIST_28PX,
+    count: int = MIXMNIST["ambiguous"], seed: int = 0, device=None, progress=False,
 ) -> dict:  # fmt: skip
-    """Make `mixmnist_ambiguous.npz` in the data folder from MNIST's training images; returns what was measured.
+    """Make `mixmnist_ambiguous.npz` from the MNIST of the data folder, and put it there or `into` another folder.
 
-    Trains the generator and its voters: many minutes on a CPU. Nothing is replaced before everything is made.
+    Returns what was measured. Trains the generator and its voters, on a GPU where there is one: many minutes on a CPU.
+    Nothing is replaced before everything is made.
     """
     folder = datafiles.data_folder(folder)
+    into = Path(into or folder)
+    datafiles.check_writable(into)  # now, not after all the work
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     train, labels, order = _digits(folder)
     test = sources.read("mnist_test", folder, shape=GREY_28)
     images_N1HW = train[order, None]
@@ -205,7 +210,7 @@ def build_mixmnist_ambiguous(
         "versions": {name: version(name) for name in ("torch", "numpy", "scikit-learn")}, **measured,
     }  # fmt: skip
     datafiles.write(
-        folder, "mixmnist_ambiguous", compress=True, images=made.images_N1HW[:, 0], votes=made.votes_NV,
+        into, "mixmnist_ambiguous", compress=True, images=made.images_N1HW[:, 0], votes=made.votes_NV,
         parents=made.parents_N2.astype(np.int32), provenance=np.array(json.dumps(provenance)),
     )  # fmt: skip
     return measured

@@ -91,8 +91,11 @@ def _torchvision(folder: Path, scratch: Path, raw: dict[str, str], build):
         with downloads.patience():
             return build()
     except (OSError, RuntimeError) as error:
-        wanted = ", ".join(str(folder / name) for name in raw)
-        raise StoreError(f"could not get {wanted}: {error}; put what is missing there by hand, or try again") from error
+        wanted = ", ".join(name for name in raw if not (folder / name).exists()) or "what they hold"
+        reason = " ".join(str(error).split())  # torchvision's has several lines
+        raise StoreError(
+            f"could not get {wanted} for {folder}: {reason}; put what is missing there by hand, or try again"
+        ) from error
 
 
 def notmnist_small(folder: Path, scratch: Path) -> dict[str, Arrays]:
@@ -120,8 +123,8 @@ def lsun_fix(folder: Path, scratch: Path) -> dict[str, Arrays]:
             return {"lsun_fix": {"images": decode(downloads.files_in(place), place, shape=(32, 32, 3), exact=True)[0]}}
     raise StoreError(
         f"LSUN-FIX is not in {folder}, and has no stable address to download it from: get LSUN_fix.zip through the "
-        f"page of its authors (Tack et al., 2020: github.com/alinlab/CSI, section 'Datasets') and put it there, or unpacked "
-        f"as {folder / 'LSUN_fix'}; or name another source in its place"
+        "page of its authors (Tack et al., 2020: github.com/alinlab/CSI, section 'Datasets') and put it there, or "
+        f"unpacked as {folder / 'LSUN_fix'}; or name another source in its place"
     )
 
 

@@ -66,8 +66,12 @@ SOURCES = {
         citation="LeCun, Bottou, Bengio and Haffner, 1998. Gradient-based learning applied to document recognition",
         origin="torchvision.datasets.MNIST: downloaded (12 MB) where the raw files are not in the data folder",
         files=("mnist_train", "mnist_test"),
-        raw=("MNIST/raw/train-images-idx3-ubyte.gz", "MNIST/raw/train-labels-idx1-ubyte.gz",
-             "MNIST/raw/t10k-images-idx3-ubyte.gz", "MNIST/raw/t10k-labels-idx1-ubyte.gz"),  # fmt: skip
+        raw=(
+            "MNIST/raw/train-images-idx3-ubyte.gz",
+            "MNIST/raw/train-labels-idx1-ubyte.gz",
+            "MNIST/raw/t10k-images-idx3-ubyte.gz",
+            "MNIST/raw/t10k-labels-idx1-ubyte.gz",
+        ),  # fmt: skip
         make=rawimages.mnist,
     ),
     "mixmnist_ambiguous": Source(
@@ -160,6 +164,8 @@ def read(name: str, folder: Path | str | None = None, *, shape: tuple[int, ...])
     images that are missing (it says how to get them), damaged, or of another shape.
     """
     folder = data_folder(folder)
+    if not name or Path(name).name != name:
+        raise ValueError(f"a source of images is named without a path, got {name!r}: put it into {folder}")
     path = found(name, folder)
     arrays = datafiles.read(path) if path else _make(name, folder, shape)
     if arrays["images"].shape[1:] != shape:
