@@ -47,7 +47,7 @@ def mixcifar60(
     `ood` names files of `sources.SOURCES` or directories of images in the data folder. Of each superclass, the first
     three classes of the alphabet are iD; `split_seed` draws three. Anything but the defaults is part of the name.
     """
-    ood = (ood,) if isinstance(ood, str) else tuple(ood)
+    ood = (ood,) if isinstance(ood, str) else tuple(sorted(ood))  # their order decides nothing
     if not ood or len(set(ood)) < len(ood):
         raise ValueError(f"ood must name one source of images or more, each once, got {ood}")
     if split_seed is not None and (isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0):
@@ -67,7 +67,7 @@ def _mixmnist(folder: Path, stamps: tuple) -> Benchmark:
     train, labels, order = _digits(folder)
     mixed = sources.read("mixmnist_ambiguous", folder, shape=GREY_28)
     letters = sources.read("notmnist_small", folder, shape=GREY_28)
-    test = sources.read("mnist_test", folder, shape=GREY_28)
+    test = _labelled("mnist_test", folder, GREY_28)
     rows, test_rows = (
         _draw(arrays, MIXMNIST[part], part, source)
         for arrays, part, source in ((mixed, "ambiguous", "mixmnist_ambiguous"), (test, "test", "mnist_test"))
@@ -189,7 +189,7 @@ def build_mixmnist_ambiguous(
     datafiles.check_writable(into)  # now, not after all the work
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     train, labels, order = _digits(folder)
-    test = sources.read("mnist_test", folder, shape=GREY_28)
+    test = _labelled("mnist_test", folder, GREY_28)
     images_N1HW = train[order, None]
     made = ambiguous.build(
         images_N1HW, labels[order], test_images=test["images"][:, None], test_labels=test["labels"], count=count,

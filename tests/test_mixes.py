@@ -181,7 +181,7 @@ def test_mixcifar60_has_its_parts_and_its_stand_ins_are_in_its_name():
         ("pool", "OoD", "signs"): 30,
         ("test", "iD", "cifar100"): 60,
     }
-    assert benchmark.name == "mixcifar60-scenes-signs"
+    assert benchmark.name == "mixcifar60-scenes-signs" and mixcifar60(ood=STAND_INS[::-1]) is benchmark
     assert benchmark.pool.images_NCHW.shape == (241, 3, 32, 32) and benchmark.n_classes == 60
     published = benchmarks.load("mixcifar60")
     assert published.name == "mixcifar60" and published.fingerprint != benchmark.fingerprint
@@ -290,6 +290,7 @@ def test_source_with_too_few_images_is_named_with_both_counts(name, count, messa
         ("mixmnist_ambiguous", noise(15, 28, 28, 3), "holds images of 28x28x3, not 28x28"),
         ("scenes", noise(40, 32, 32), "scenes.npz holds images of 32x32, not 32x32x3"),
         ("mnist_train", noise(60, 28, 28), "mnist_train.npz holds no labels and no label_names"),
+        ("mnist_test", noise(10, 28, 28), "mnist_test.npz holds no labels"),
         ("cifar100_train", noise(200, 32, 32, 3), "cifar100_train.npz holds no labels"),
     ],
 )
