@@ -18,10 +18,10 @@ study: .venv/ready
 	$(RUN)
 	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE)
 
-# a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails
+# a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails; no pictures of it
 test: .venv/ready
 	$(BIN)/python -m pytest -q tests
-	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch \
+	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
 	  $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider notebooks
 
 lab: .venv/ready
@@ -35,7 +35,7 @@ figures: .venv/ready
 STRIP := --keep-count --keep-id --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info"
 
 notebooks: .venv/ready
-	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch \
+	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
 	  $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
 

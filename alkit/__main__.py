@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The commands and their options; each command's function is its `do`."""
     top = argparse.ArgumentParser(prog="python -m alkit", description="A reproducible study of deep active learning under realistic data pools.")
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def benchmark_and_profile(command: argparse.ArgumentParser) -> None:
+    """Give `command` the options --benchmark and --profile."""
     command.add_argument("--benchmark", default="mixdigits")
     command.add_argument("--profile", default="laptop")
 
@@ -61,8 +63,8 @@ def run_(args) -> int:
     paths = [study.find(name) for name in names]
     if args.list:
         return list_parameters(paths)
-    given = {name: yaml.safe_load(value) for name, value in args.parameter}
-    plan = study.check(paths, given)
+    given = {name: read(name, value) for name, value in args.parameter}
+    plan = study.check_apart(paths, given)
     start = time.monotonic()
     for number, (path, mine) in enumerate(plan.items(), 1):
         values = {**study.parameters(path), **mine}
@@ -72,6 +74,14 @@ def run_(args) -> int:
             return 1
         print(f"      {time.monotonic() - start:.0f} s: {output}", file=sys.stderr, flush=True)
     return 0
+
+
+def read(name: str, value: str):
+    """The value of a parameter as papermill would read it: YAML."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"parameter {name!r} cannot be read from {value!r}: it is no YAML value") from error
 
 
 def executed(path: Path, output: Path, given: dict) -> bool:
@@ -90,6 +100,7 @@ def executed(path: Path, output: Path, given: dict) -> bool:
 
 
 def list_parameters(paths: list[Path]) -> int:
+    """Print each notebook's parameters, their defaults and what is said about them."""
     from . import study
 
     for path in paths:
@@ -131,6 +142,7 @@ def data_(args) -> int:
 
 
 def rebuild(benchmark: str, into: Path | None) -> int:
+    """Build the ambiguous images of a benchmark from scratch and print what was measured on the way."""
     from . import benchmarks, mixes
 
     builders = {"mixdigits": benchmarks.rebuild_mixdigits, "mixmnist": mixes.build_mixmnist_ambiguous}

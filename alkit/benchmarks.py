@@ -8,19 +8,18 @@ import hashlib
 import inspect
 import io
 import json
-import os
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from . import ambiguous, mixes, sources
 from .pools import (  # noqa: F401  (a benchmark and what it is made of are known by this module's name)
     AMBIGUOUS, CATEGORIES, ID, NO_VOTE, OOD, Benchmark, Part, Pool, assemble, content_order, fingerprint,
 )  # fmt: skip
+from .store import write_atomic
+from .training import threads
 
 ASSETS = sources.ASSETS
 
@@ -60,7 +59,8 @@ def shortcut(benchmark: Benchmark) -> dict[str, float]:
     """`ambiguous.shortcut_auroc` of the pool's ambiguous against its iD images, for both of its models."""
     pool = benchmark.pool
     real, mixed = (pool.images_NCHW[pool.category_N == category] for category in (ID, AMBIGUOUS))
-    return {model: ambiguous.shortcut_auroc(real, mixed, model=model) for model in ("logistic", "boosting")}
+    with threads(1):  # the boosted trees' threads wait for each other, for minutes on a busy machine
+        return {model: ambiguous.shortcut_auroc(real, mixed, model=model) for model in ("logistic", "boosting")}
 
 
 def mixdigits(folder: Path | None = None) -> Benchmark:
@@ -116,7 +116,7 @@ def rebuild_mixdigits(
     always writes the same bytes. Needs matplotlib. Nothing is replaced before everything is made.
     """
     images, labels, test_images, test_labels = split_digits()
-    with _one_thread():
+    with threads(1):  # so that a machine always writes the same bytes
         made = ambiguous.build(
             images, labels, test_images=test_images, test_labels=test_labels, count=count, recipe=recipe, seed=seed,
             progress=progress,
@@ -151,17 +151,6 @@ def rebuild_mixdigits(
     return measured
 
 
-@contextmanager
-def _one_thread():
-    """One torch thread inside the block: the order of a sum, and so its last bit, depends on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def provenance(name: str, *, folder: Path | None = None) -> dict:
     """How the shipped file of a benchmark was made: seed, recipe, versions of the libraries, and what was measured."""
     return json.loads(str(_read(folder or ASSETS, name)["provenance"]))
@@ -173,13 +162,8 @@ def _write(folder: Path, name: str, **arrays: np.ndarray) -> None:
     np.savez_compressed(buffer, **arrays)
     content = buffer.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
-    for path, data in (
-        (folder / f"{name}.npz", content),
-        (folder / f"{name}.sha256", f"{hashlib.sha256(content).hexdigest()}  {name}.npz\n".encode()),
-    ):
-        part = path.with_suffix(path.suffix + ".part")
-        part.write_bytes(data)
-        os.replace(part, path)
+    write_atomic(folder / f"{name}.npz", content)
+    write_atomic(folder / f"{name}.sha256", f"{hashlib.sha256(content).hexdigest()}  {name}.npz\n".encode())
 
 
 def _read(folder: Path, name: str) -> dict[str, np.ndarray]:

@@ -33,7 +33,8 @@ class Cell:
 
     `initial`: "shared" = every sample examined for the initial set is labelled and paid for, by every learner alike; "paper" =
     the `supervised` learner sees and pays for the iD ones only. `stop`: a stage ends at its last wanted iD answer ("quota")
-    or at the end of the batch of `stage_id` questions in which that came ("round"). `changes`: recipe values by name.
+    or at the end of the round in which that came ("round"), a round being as many questions as iD answers are wanted.
+    `changes`: recipe values by name.
     """
 
     benchmark: str

@@ -67,6 +67,13 @@ def labelled_rows(answers_N: np.ndarray, n_classes: int, seed: int, stage: int, 
     return torch.from_numpy(rows).to(device), torch.from_numpy(answers_N[rows]).to(device)
 
 
+def train_on_labelled(net: models.Classifier, s: Setting, answers_N: np.ndarray, stage: int, prefix: str) -> list[dict]:
+    """Train `net`, in place, on the labelled samples by the recipe's `sup_*` or `tune_*` numbers; its loss history."""
+    rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, s.images_NCHW.device)
+    plan = schedule(s.recipe, prefix)
+    return train_classifier(net, s.images_NCHW, rows, labels, plan, s.recipe, seed=s.seed, stage=stage, progress=s.progress)
+
+
 def probabilities(net, images_NCHW, recipe) -> tuple[np.ndarray, np.ndarray]:
     """(features_ND, probs_NC) of a `models.Classifier` in one pass over the images."""
 
@@ -90,13 +97,8 @@ class Supervised:
         self.net = None
 
     def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
-        s = self.setting
         self.net = self._fresh(stage)
-        rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, s.images_NCHW.device)
-        return train_classifier(
-            self.net, s.images_NCHW, rows, labels, schedule(s.recipe, "sup"), s.recipe,
-            seed=s.seed, stage=stage, progress=s.progress,
-        )  # fmt: skip
+        return train_on_labelled(self.net, self.setting, answers_N, stage, "sup")
 
     def _fresh(self, stage: int) -> models.Classifier:
         s = self.setting
@@ -142,10 +144,11 @@ class Representation:
             epochs=epochs, warmup=warmup, seed=s.seed, stage=stage, progress=s.progress,
         )  # fmt: skip
 
-    def features(self, which: Features) -> np.ndarray:
-        """(N, D) features of the pool: the encoder's output, or the projection head's."""
+    def features(self, which: Features, images_NCHW: torch.Tensor | None = None) -> np.ndarray:
+        """(N, D) features of the pool, or of other images: the encoder's output, or the projection head's."""
         net = self.encoder if which == "encoder" else torch.nn.Sequential(self.encoder, self.head)
-        return extract(net, self.setting.images_NCHW, self.setting.recipe).numpy()
+        images_NCHW = self.setting.images_NCHW if images_NCHW is None else images_NCHW
+        return extract(net, images_NCHW, self.setting.recipe).numpy()
 
     def state(self) -> dict:
         return {"encoder": self.encoder.state_dict(), "head": self.head.state_dict()}
@@ -191,17 +194,12 @@ class Contrastive:
         self.representation, self.net = None, None
 
     def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
-        s = self.setting
         if self.representation is None:
-            self.representation, _ = first_representation(s)
+            self.representation, _ = first_representation(self.setting)
         # stage + 1: the first representation has used stage 0 of these streams
-        history = self.representation.train(answers_N, stage + 1, epochs=s.recipe.con_epochs, warmup=0)
+        history = self.representation.train(answers_N, stage + 1, epochs=self.setting.recipe.con_epochs, warmup=0)
         self.net = self._classifier(stage)
-        rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, s.images_NCHW.device)
-        plan = schedule(s.recipe, "tune")
-        train_classifier(
-            self.net, s.images_NCHW, rows, labels, plan, s.recipe, seed=s.seed, stage=stage, progress=s.progress
-        )
+        train_on_labelled(self.net, self.setting, answers_N, stage, "tune")
         return history
 
     def _classifier(self, stage: int) -> models.Classifier:
@@ -213,9 +211,7 @@ class Contrastive:
     def show(self) -> Shown:
         return Shown(self.representation.features(self.which), self.predict(self.setting.images_NCHW))
 
-    def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
-        """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
-        return probabilities(self.net, images_NCHW, self.setting.recipe)[1]
+    predict = Supervised.predict
 
     def state(self) -> dict:
         return {"representation": self.representation.state(), "net": self.net.state_dict()}
@@ -249,15 +245,13 @@ class Probe:
     def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
         self._prepare()
         s = self.setting
-        rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, "cpu")
-        labels = labels.numpy()
+        rows, labels = (part.numpy() for part in labelled_rows(answers_N, s.n_classes, s.seed, stage, "cpu"))
         self.classes = np.unique(labels)
         if len(self.classes) == 1:  # a regression needs two classes; one class seen is one class predicted
             self.weights, self.bias = np.zeros((1, self.features_ND.shape[1])), np.zeros(1)
             return []
-        model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000)
         with threads(s.recipe.cpu_threads):
-            model.fit(unit(self.features_ND[rows.numpy()]), labels)
+            model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(unit(self.features_ND[rows]), labels)
         self.weights, self.bias = model.coef_, model.intercept_
         if len(self.classes) == 2:  # scikit-learn keeps one row for two classes
             self.weights, self.bias = (np.concatenate([-part / 2, part / 2]) for part in (self.weights, self.bias))
@@ -274,16 +268,14 @@ class Probe:
 
     def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
         """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
-        body = self.representation
-        net = body.encoder if self.which == "encoder" else torch.nn.Sequential(body.encoder, body.head)
-        return self._probs(extract(net, images_NCHW, self.setting.recipe).numpy())
+        return self._probs(self.representation.features(self.which, images_NCHW))
 
     def state(self) -> dict:
         return {name: torch.from_numpy(getattr(self, name)) for name in ("classes", "weights", "bias")}
 
     def restore(self, state: dict) -> None:
         self._prepare()
-        self.classes, self.weights, self.bias = (state[name].numpy() for name in ("classes", "weights", "bias"))
+        self.classes, self.weights, self.bias = (state[name].cpu().numpy() for name in ("classes", "weights", "bias"))
 
 
 def unit(features_ND: np.ndarray) -> np.ndarray:

@@ -23,10 +23,12 @@ def project(features_ND: np.ndarray, projector: str, *, seed: int, cache: Cache)
 
 
 def pca(features_ND: np.ndarray, seed: int) -> np.ndarray:
+    """(N, 2) coordinates on the two first principal components."""
     return PCA(2, random_state=integer(seed, "projection") % 2**32).fit_transform(features_ND).astype(np.float32)
 
 
 def umap(features_ND: np.ndarray, seed: int) -> np.ndarray:
+    """(N, 2) UMAP coordinates; ImportError with what to do where umap-learn is missing."""
     try:
         from umap import UMAP
     except ImportError as error:

@@ -6,8 +6,9 @@ in nothing but the values listed here, so there is one code path.
 """
 
 import difflib
+import math
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Recipe:
 
     # the network that every learner trains
     net: Literal["convnet", "resnet18"] = "convnet"
-    strides: tuple[int, ...] = (2, 2, 2)  # of the three convolutions (convnet only)
-    projection: tuple[int, ...] = (128, 128)  # hidden and output width of the projection head
+    strides: tuple[int, int, int] = (2, 2, 2)  # of the three convolutions (convnet only)
+    projection: tuple[int, int] = (128, 128)  # hidden and output width of the projection head
 
     # `supervised`: a classifier from scratch at each stage
     sup_epochs: int = 100
@@ -96,20 +97,20 @@ _MIXDIGITS = replace(
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("mixdigits", "paper"): _MIXDIGITS,
-    ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=40, con_first_epochs=60, con_epochs=6, tune_epochs=20),
+    ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=40, con_first_epochs=60, con_epochs=6, tune_epochs=40),
     ("mixdigits", "smoke"): replace(
         _MIXDIGITS, stop_id=120, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
         projector="pca",
     ),
     ("mixmnist", "paper"): _MIXMNIST,
-    ("mixmnist", "laptop"): replace(_MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=20),
+    ("mixmnist", "laptop"): replace(_MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=40),
     ("mixmnist", "smoke"): replace(
         _MIXMNIST, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
         projector="pca",
     ),
     ("mixcifar60", "paper"): _MIXCIFAR60,
     ("mixcifar60", "laptop"): replace(
-        _MIXCIFAR60, stop_id=4000, sup_epochs=10, con_first_epochs=2, con_epochs=1, con_warmup=0, tune_epochs=4
+        _MIXCIFAR60, stop_id=4000, sup_epochs=10, con_first_epochs=2, con_epochs=1, con_warmup=0, tune_epochs=10
     ),
     ("mixcifar60", "smoke"): replace(
         _MIXCIFAR60, initial_id=120, stage_id=60, stop_id=180, sup_epochs=1, con_first_epochs=1, con_epochs=1, con_warmup=0,
@@ -130,12 +131,17 @@ def recipe(benchmark: str, profile: str) -> Recipe:
     return RECIPES[benchmark, profile]
 
 
+QUOTAS = ("initial_id", "stage_id", "stop_id")
+POSITIVE = (*QUOTAS, "sup_batch", "con_batch", "tune_batch", "eval_batch", "con_temperature", "probe_c", "strides", "projection", "scale")
+
+
 def check(recipe: Recipe) -> None:
-    """ValueError where the protocol's numbers make no sense; names the number and what it must be."""
-    for name in ("initial_id", "stage_id", "stop_id"):
-        value = getattr(recipe, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a positive whole number of iD samples, got {value!r}")
+    """ValueError where a value has the wrong type or makes no sense; names the value and what it must be."""
+    for name, kind in get_type_hints(Recipe).items():
+        value, above = getattr(recipe, name), 0 if name in POSITIVE else None
+        if not _fits(value, kind, above):
+            wanted = "a positive whole number of iD samples" if name in QUOTAS else _describe(kind, above)
+            raise ValueError(f"{name} must be {wanted}, got {value!r}")
     if recipe.stop_id < recipe.initial_id:
         raise ValueError(f"stop_id ({recipe.stop_id}) is below initial_id ({recipe.initial_id}): raise it, or start lower")
 
@@ -146,9 +152,34 @@ def changed(recipe: Recipe, changes: dict) -> Recipe:
     for name in changes:
         if name not in known:
             raise ValueError(f"a recipe has no {name!r}{closest(name, known)}; it has: {', '.join(known)}")
-    recipe = replace(recipe, **changes)
+    recipe = replace(recipe, **{name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()})
     check(recipe)
     return recipe
+
+
+def _fits(value, kind, above: float | None) -> bool:
+    """Whether `value` is of that type, strictly: no bool is a number. Numbers are finite and at least 0, or above `above`."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if get_origin(kind) is tuple:
+        item, *others = get_args(kind)
+        length_fits = isinstance(value, tuple) and (others == [...] or len(value) == 1 + len(others))
+        return length_fits and all(_fits(v, item, above) for v in value)
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if not isinstance(value, int if kind is int else (int, float)):
+        return False
+    return math.isfinite(value) and (value >= 0 if above is None else value > above)
+
+
+def _describe(kind, above: float | None) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        item, *others = get_args(kind)
+        return f"{'some' if others == [...] else 1 + len(others)} values, each {_describe(item, above)}"
+    span = "from 0 up" if above is None else f"above {above}"
+    return {bool: "True or False", int: f"a whole number {span}", float: f"a number {span}"}[kind]
 
 
 def closest(name: str, known) -> str:

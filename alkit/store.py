@@ -30,6 +30,10 @@ PICKS = ("stage", "position", "index", "kind", "label")
 STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
+OURS = (  # what alkit leaves in a runs folder; two dashes: benchmark-profile-name
+    "cells/*-*/*+*-s*/*", "cache/*-*.*", "notebooks/*-*/[0-9][0-9]_*.ipynb",
+    "figures/*-*-*", "figures/plotly.min.js", "figures/results/*-*.csv", "figures/**/.*.part",
+)  # fmt: skip
 
 
 class StoreError(RuntimeError):
@@ -79,6 +83,7 @@ def to_bytes(state) -> bytes:
 
 
 def from_bytes(data: bytes, device: str = "cpu"):
+    """What `to_bytes` was given, its tensors on `device`; unpickles nothing but tensors and plain values."""
     import torch
 
     return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
@@ -100,6 +105,7 @@ def sealed(journal: dict) -> dict:
 
 
 def csv_bytes(rows: list[dict], columns: tuple[str, ...], *, header: bool) -> bytes:
+    """The rows as lines of CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     if header:
@@ -211,6 +217,7 @@ class RunFolder:
                 )
 
     def _prefix(self, name: str, length: int) -> bytes:
+        """The first `length` bytes of a file (-1 = all), fewer where it is shorter, none where it cannot be read."""
         try:
             with open(self.path / name, "rb") as file:
                 return file.read(length)
@@ -239,10 +246,7 @@ class RunFolder:
     def learner_state(self, device: str = "cpu"):
         """The learner's tensors after the last finished stage. StoreError where the file is damaged."""
         name = self.progress["learner"]
-        try:
-            data = (self.path / name).read_bytes()
-        except OSError:
-            data = b""
+        data = self._prefix(name, -1)
         if sha256(data) != self.progress["sha256"]["learner"]:
             raise StoreError(
                 f"{self.path / name} is missing, truncated or edited; delete {self.path} to start this run again"
@@ -287,9 +291,10 @@ class RunFolder:
 
 
 def remove(folder: Path) -> None:
-    """Delete `folder` if alkit made it (it holds runs or a cache); StoreError, with nothing deleted, where it did not."""
-    known = {"cells", "cache", "notebooks", "figures"}
-    foreign = sorted(p.name for p in folder.iterdir() if p.name not in known)
-    if foreign:
-        raise StoreError(f"{folder} holds things that are not alkit's ({', '.join(foreign[:5])}); delete it by hand")
+    """Delete `folder` where every file in it is of alkit's making; StoreError, with nothing deleted, where one is not."""
+    ours = {path for pattern in OURS for path in folder.glob(pattern)}
+    foreign = [path for path in sorted(folder.rglob("*")) if path not in ours and (path.is_symlink() or not path.is_dir())]
+    if foreign or folder.is_symlink() or not folder.is_dir():
+        named = ", ".join(str(path.relative_to(folder)) for path in foreign[:5]) or "it is no folder of its own"
+        raise StoreError(f"{folder} holds things that are not alkit's ({named}); delete it by hand")
     shutil.rmtree(folder)

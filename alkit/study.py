@@ -2,11 +2,14 @@
 
 import ast
 import contextlib
+import ctypes
 import io
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from . import recipes
@@ -23,6 +26,7 @@ COLUMNS = (
     "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "train_seconds", "extract_seconds", "choose_seconds",
     "initial_hash", "fingerprint", "device", "version",
 )  # fmt: skip
+NUMBERS = COLUMNS[COLUMNS.index("seed") : COLUMNS.index("initial_hash")]
 
 
 def notebooks() -> list[str]:
@@ -59,9 +63,20 @@ def _inspect(notebook: Path) -> dict:
 def check(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
     """What each notebook is to be given; ValueError, before a kernel starts, for what none of them could use.
 
-    Every name must be a parameter of at least one of the notebooks, of the type of its default, and the benchmark, profile
-    and methods must exist.
+    Beside names and types (`check_names`), the benchmark, profile and methods must exist and fit each other.
     """
+    plan = check_names(paths, given)
+    for path, mine in plan.items():
+        values = {**parameters(path), **mine}
+        if "benchmark" in values:
+            recipes.recipe(values["benchmark"], values["profile"])
+        if "methods" in values:
+            cells_of(**{name: values[name] for name in ("benchmark", "profile", "methods", "seed", "n_seeds", "initial")})
+    return plan
+
+
+def check_names(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
+    """What each notebook is to be given: every name must be a parameter of one of them, of the type of its default."""
     known = {path: parameters(path) for path in paths}
     everything = {name: value for defaults in known.values() for name, value in defaults.items()}
     for name, value in given.items():
@@ -71,13 +86,13 @@ def check(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
         if type(value) is not type(everything[name]):
             wanted = type(everything[name]).__name__
             raise ValueError(f"parameter {name!r} must be of type {wanted}, as {everything[name]!r} is; got {value!r}")
-    for defaults in known.values():
-        values = {**defaults, **given}
-        if "benchmark" in values:
-            recipes.recipe(values["benchmark"], values["profile"])
-        if "methods" in values:
-            cells_of(**{name: values[name] for name in ("benchmark", "profile", "methods", "seed", "n_seeds", "initial")})
-    return {path: {n: v for n, v in given.items() if n in known[path]} for path in known}
+    return {path: {n: v for n, v in given.items() if n in defaults} for path, defaults in known.items()}
+
+
+def check_apart(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
+    """`check` in a process of its own, so that this one need not hold PyTorch (half a GB) while kernels work."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(check, list(paths), given).result()
 
 
 def execute(notebook: Path, output: Path, given: dict) -> None:
@@ -85,7 +100,7 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
 
     ValueError for parameters that the notebook does not have; papermill's own error where a cell fails.
     """
-    given = check([notebook], given)[notebook]
+    given = check_names([notebook], given)[notebook]
     import papermill
 
     writable(output.parent)
@@ -116,7 +131,7 @@ def cells_of(benchmark: str, profile: str, methods: list[str], seed: int, n_seed
         raise ValueError(f"methods is empty; name some of 'learner+strategy', such as {METHODS[0]!r}")
     cells = []
     for method in methods:
-        learner, plus, strategy = method.partition("+")
+        learner, plus, strategy = str(method).partition("+")
         if not plus:
             raise ValueError(f"a method is 'learner+strategy', such as {METHODS[0]!r}; got {method!r}")
         cells += [Cell(benchmark, profile, learner, strategy, seed + i, initial) for i in range(n_seeds)]
@@ -140,9 +155,18 @@ def run_cells(cells: list, *, jobs: int = 0, root: Path | None = None) -> list[d
     todo.sort(key=lambda cell: (cell.learner != "contrastive", cell.strategy, cell.seed))
     jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
     with tqdm(total=len(todo), desc="active-learning runs", disable=not todo, mininterval=2) as bar:
-        for _ in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_rows)(cell, root) for cell in todo):
+        for _ in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_work)(cell, root) for cell in todo):
             bar.update()
     return [row for cell in cells for row in _rows(cell, root)]
+
+
+def _work(cell, root: Path | None) -> None:
+    """Run one cell, and give back to the system what the C library's allocator would keep: hundreds of MB after some cells."""
+    from .experiment import finish
+
+    finish(cell, root=root)
+    with contextlib.suppress(AttributeError, OSError):  # glibc's own
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _rows(cell, root: Path | None) -> list[dict]:
@@ -162,8 +186,10 @@ def write_results(rows: list[dict], folder: Path):
     import pandas
 
     table = pandas.DataFrame(rows, columns=COLUMNS)
-    (benchmark,), (profile,) = table.benchmark.unique(), table.profile.unique()
-    path = results_file(folder, benchmark, profile)
+    found = sorted(set(zip(table.benchmark, table.profile, strict=True)))
+    if len(found) != 1:
+        raise ValueError(f"a result table is of one benchmark and profile, got rows of {found or 'none'}")
+    path = results_file(folder, *found[0])
     writable(path.parent)
     write_atomic(path, table.to_csv(index=False, lineterminator="\n").encode())
     return table
@@ -178,7 +204,8 @@ def read_results(folder: Path, benchmark: str, profile: str):
         raise StoreError(f"there is no {path}; make it: python -m alkit run 04 -p benchmark {benchmark} -p profile {profile}")
     with contextlib.suppress(ValueError, pandas.errors.ParserError, UnicodeDecodeError):
         table = pandas.read_csv(path)
-        if tuple(table.columns) == COLUMNS and len(table) and not table.isna().any(axis=None):
+        complete = len(table) and not table.isna().any(axis=None) and path.read_bytes().endswith(b"\n")
+        if tuple(table.columns) == COLUMNS and complete and all(table[n].dtype.kind in "if" for n in NUMBERS):
             return table
     raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
 

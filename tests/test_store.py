@@ -288,10 +288,15 @@ def test_checkpoints_are_read_without_running_code(tmp_path):
     assert np.array_equal(store.from_bytes(store.to_bytes(value()))["x"], value()["x"])
 
 
-def runs_of_alkit(folder):
-    for name in ("cells", "cache", "notebooks", "figures"):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "file").write_text("made by alkit")
+def runs_of_alkit(root):
+    """A folder as runs and notebooks leave it, with what a kill leaves."""
+    experiment.finish(tiny(), root=root)
+    part = run_folder(root) / ".progress.json.77.part"
+    for path in (part, root / "cache" / ".representation-0a1b2c.pt.77.part", root / "notebooks" / "tiny-smoke" / "04_curves.ipynb",
+                 root / "figures" / "tiny-smoke-curves.html", root / "figures" / "tiny-smoke-curves.png",
+                 root / "figures" / "plotly.min.js", root / "figures" / "results" / "tiny-smoke.csv"):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("made by alkit")
 
 
 def test_remove_deletes_runs(tmp_path):
@@ -300,7 +305,11 @@ def test_remove_deletes_runs(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("foreign", ["thesis.tex", ".git", "data/mnist.gz", "notes/a/b"])
+@pytest.mark.parametrize(
+    "foreign",
+    ["thesis.tex", ".git", "data/mnist.gz", "notebooks/mine.ipynb", "notebooks/tiny-smoke/notes.txt", "figures/photo.jpg",
+     "cells/notes.txt", "cache/README", "figures/results/measured.txt"],
+)  # fmt: skip
 def test_remove_refuses_a_folder_with_foreign_things_and_deletes_nothing(foreign, tmp_path):
     runs_of_alkit(tmp_path / "runs")
     path = tmp_path / "runs" / foreign
@@ -309,5 +318,18 @@ def test_remove_refuses_a_folder_with_foreign_things_and_deletes_nothing(foreign
     before = contents(tmp_path)
     with pytest.raises(StoreError, match="holds things that are not alkit's .* delete it by hand") as error:
         store.remove(tmp_path / "runs")
-    assert foreign.split("/")[0] in str(error.value)
+    assert foreign in str(error.value)
+    assert contents(tmp_path) == before
+
+
+def test_remove_follows_no_link(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    runs_of_alkit(tmp_path / "runs")
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs" / "mixed").symlink_to(tmp_path / "mine")
+    before = contents(tmp_path)
+    for folder in ("runs", "link"):
+        with pytest.raises(StoreError, match="delete it by hand"):
+            store.remove(tmp_path / folder)
     assert contents(tmp_path) == before

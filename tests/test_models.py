@@ -1,0 +1,91 @@
+"""The networks: shapes, initialisation from the seed alone, and no dependence of one image on another in evaluation."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY
+from torch import nn
+
+from alkit import models
+from alkit.recipes import recipe
+
+RESNET = recipe("mixcifar60", "smoke")
+
+
+def images(n, channels, side, seed=0):
+    return torch.rand(n, channels, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "channels", "side", "width", "parameters"),
+    [
+        (TINY, 1, 8, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
+        (replace(TINY, strides=(1, 2, 2)), 1, 28, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
+        # torchvision's 11,689,512 less its 7 x 7 stem and its classifier, plus a 3 x 3 stem
+        (RESNET, 3, 32, 512, 11_689_512 - 64 * 3 * 49 - (512 * 1000 + 1000) + 64 * 3 * 9),
+    ],
+)  # fmt: skip
+def test_encoder_gives_one_row_of_its_width_per_image(chosen, channels, side, width, parameters):
+    net = models.encoder(chosen, channels, seed=0).eval()
+    assert net.width == width and len(weights(net)) == parameters
+    with torch.no_grad():
+        assert net(images(3, channels, side)).shape == (3, width)
+
+
+def test_resnet_keeps_the_resolution_that_32_px_images_need():
+    net = models.encoder(RESNET, 3, seed=0).eval()
+    seen = {}
+    net.net.layer1.register_forward_hook(lambda *a: seen.update(first=a[2].shape[2:]))
+    net.net.layer4.register_forward_hook(lambda *a: seen.update(last=a[2].shape[2:]))
+    with torch.no_grad():
+        net(images(1, 3, 32))
+    assert seen == {"first": (32, 32), "last": (4, 4)}
+
+
+@pytest.mark.parametrize("chosen", [TINY, RESNET])
+def test_weights_depend_on_the_seed_alone(chosen):
+    channels = 3 if chosen is RESNET else 1
+    torch.manual_seed(1)
+    first = weights(models.encoder(chosen, channels, seed=7))
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    again = weights(models.encoder(chosen, channels, seed=7))
+    assert torch.equal(first, again) and torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(first, weights(models.encoder(chosen, channels, seed=8)))
+
+
+def test_head_is_simclrs():
+    head = models.projection_head(TINY, 128, seed=0)
+    assert [type(layer) for layer in head] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert head(torch.zeros(2, 128)).shape == (2, TINY.projection[1]) and head[0].out_features == TINY.projection[0]
+    assert torch.equal(weights(head), weights(models.projection_head(TINY, 128, seed=0)))
+
+
+def test_classifier_adds_a_linear_layer_to_the_very_encoder_it_is_given():
+    body = models.encoder(TINY, 1, seed=0)
+    net = models.classifier(body, 4, seed=3)
+    assert net.encoder is body and net.linear.out_features == 4 and net.linear.in_features == 128
+    assert torch.equal(net.linear.weight, models.classifier(models.encoder(TINY, 1, seed=9), 4, seed=3).linear.weight)
+    assert not torch.equal(net.linear.weight, models.classifier(body, 4, seed=4).linear.weight)
+    x = images(2, 1, 8)
+    assert torch.allclose(net.eval()(x), net.linear(body.eval()(x)))
+
+
+@pytest.mark.parametrize(("chosen", "channels", "side"), [(TINY, 1, 8), (RESNET, 3, 32)])
+def test_features_of_an_image_do_not_depend_on_its_neighbours_in_evaluation(chosen, channels, side):
+    net, x = models.encoder(chosen, channels, seed=0).eval(), images(5, channels, side)
+    with torch.no_grad():
+        assert torch.allclose(net(x), torch.cat([net(image[None]) for image in x]), atol=1e-5)
+
+
+def test_every_parameter_gets_a_gradient():
+    for chosen, channels, side in ((TINY, 1, 8), (RESNET, 3, 32)):
+        net = models.classifier(models.encoder(chosen, channels, seed=0), 4, seed=0)
+        net(images(4, channels, side))[:, 0].square().sum().backward()
+        named = dict(net.named_parameters())
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in named.values()), named.keys()

@@ -1,0 +1,245 @@
+"""Notebook parameters are checked before a kernel starts; cells run alike alone and side by side; tables come back whole."""
+
+import json
+
+import nbformat
+import pytest
+from conftest import python
+
+from alkit import experiment, study
+from alkit.experiment import Cell
+from alkit.store import StoreError
+
+PARAMETERS = """benchmark: str = "tiny"  # which pool
+profile: str = "smoke"  # how long
+methods: list = ["supervised+random"]  # learner+strategy
+seed: int = 0
+n_seeds: int = 1
+initial: str = "shared"
+rate: float = 0.5  # a share
+publish: bool = False"""
+
+
+def write_notebook(path, parameters, *cells):
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    book = nbformat.v4.new_notebook(cells=[first, *(nbformat.v4.new_code_cell(cell) for cell in cells)])
+    book.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    book.metadata["language_info"] = {"name": "python"}
+    nbformat.write(book, path)
+    return path
+
+
+@pytest.fixture
+def books(tmp_path, monkeypatch):
+    """A folder of two notebooks; the first one computes, the second one has a parameter less and one more."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    write_notebook(folder / "01_first.ipynb", PARAMETERS, "assert rate < 1, 'rate is a share'", "print(benchmark, rate)")
+    write_notebook(folder / "02_second_part.ipynb", 'benchmark: str = "tiny"\nprofile: str = "smoke"\ndepth: int = 2', "1 + 1")
+    monkeypatch.setattr(study, "NOTEBOOKS", folder)
+    return folder
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    import papermill
+
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a kernel was started"))
+
+
+def test_parameters_and_their_comments_are_read_from_the_notebook(books):
+    values, helps = study.parameters(books / "01_first.ipynb"), study.parameter_help(books / "01_first.ipynb")
+    assert values == {
+        "benchmark": "tiny", "profile": "smoke", "methods": ["supervised+random"], "seed": 0, "n_seeds": 1, "initial": "shared",
+        "rate": 0.5, "publish": False,
+    }  # fmt: skip
+    assert helps["rate"] == "a share" and helps["methods"] == "learner+strategy" and list(helps) == list(values)
+
+
+def test_notebooks_are_found_by_number_stem_or_words(books):
+    first, second = (books / f"{stem}.ipynb" for stem in study.notebooks())
+    assert study.notebooks() == ["01_first", "02_second_part"]
+    for name in ("01", "01_first", "01_first.ipynb", "first"):
+        assert study.find(name) == first
+    assert study.find("second") == second
+    for name in ("03", "0", "", "part"):
+        with pytest.raises(ValueError, match="no single notebook .*; there are: 01_first, 02_second_part"):
+            study.find(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seeds": 3}, "unknown parameter 'seeds' (did you mean 'seed'?); there are: benchmark, profile, methods, seed, n_seeds"),
+        ({"gpu": True}, "unknown parameter 'gpu'; there are: benchmark"),
+        ({"seed": "1"}, "parameter 'seed' must be of type int, as 0 is; got '1'"),
+        ({"seed": True}, "parameter 'seed' must be of type int, as 0 is; got True"),
+        ({"seed": 1.5}, "parameter 'seed' must be of type int, as 0 is; got 1.5"),
+        ({"seed": None}, "parameter 'seed' must be of type int, as 0 is; got None"),
+        ({"publish": "yes"}, "parameter 'publish' must be of type bool, as False is; got 'yes'"),
+        ({"methods": "supervised+random"}, "parameter 'methods' must be of type list"),
+        ({"rate": 1}, "parameter 'rate' must be of type float, as 0.5 is; got 1"),
+        ({"benchmark": "tinny"}, "unknown benchmark 'tinny' (did you mean 'tiny'?)"),
+        ({"profile": "fast"}, "unknown profile 'fast'; known: smoke, laptop, paper"),
+        ({"methods": []}, "methods is empty"),
+        ({"methods": ["random"]}, "a method is 'learner+strategy', such as 'supervised+random'; got 'random'"),
+        ({"methods": ["supervised+randon"]}, "unknown strategy 'randon' (did you mean 'random'?)"),
+        ({"methods": ["supervise+random"]}, "unknown learner 'supervise' (did you mean 'supervised'?)"),
+        ({"methods": [3]}, "a method is 'learner+strategy', such as 'supervised+random'; got 3"),
+        ({"n_seeds": 0}, "n_seeds must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
+        ({"initial": "all"}, "initial must be one of shared, paper, got 'all'"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_a_kernel_starts(given, said, books, no_kernel, tmp_path):
+    path = books / "01_first.ipynb"
+    for attempt in (lambda: study.check([path], given), lambda: study.execute(path, tmp_path / "out" / "01.ipynb", given)):
+        with pytest.raises(ValueError) as error:
+            attempt()
+        assert said in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_notebook_gets_the_parameters_it_has_and_a_name_must_be_known_to_one(books):
+    first, second = books / "01_first.ipynb", books / "02_second_part.ipynb"
+    plan = study.check([first, second], {"benchmark": "tiny", "seed": 4, "depth": 3})
+    assert plan == {first: {"benchmark": "tiny", "seed": 4}, second: {"benchmark": "tiny", "depth": 3}}
+    with pytest.raises(ValueError, match="unknown parameter 'seed'"):
+        study.check([second], {"seed": 4})
+
+
+def test_execution_injects_the_parameters_and_keeps_the_notebook_as_it_was(books, tmp_path):
+    path, output = books / "01_first.ipynb", tmp_path / "out" / "01.ipynb"
+    before = path.read_bytes()
+    study.execute(path, output, {"rate": 0.25})
+    cells = nbformat.read(output, as_version=4).cells
+    assert "tiny 0.25" in cells[-1].outputs[0].text
+    assert path.read_bytes() == before
+
+
+def test_cells_are_one_for_each_method_and_seed():
+    cells = study.cells_of("tiny", "smoke", ["supervised+random", "probe+margin"], 3, 2, "paper")
+    assert cells == [Cell("tiny", "smoke", learner, strategy, seed, "paper")
+                     for learner, strategy in (("supervised", "random"), ("probe", "margin")) for seed in (3, 4)]  # fmt: skip
+
+
+def test_the_papers_methods_are_known():
+    assert len(study.cells_of("mixdigits", "smoke", list(study.METHODS), 0, 1)) == 6
+
+
+BRIEF = {"initial_id": 60, "stage_id": 40, "stop_id": 100, "sup_epochs": 2, "con_first_epochs": 1, "con_warmup": 0}
+
+
+def side_by_side():
+    """Real benchmark, because the workers are processes of their own, to which a test's benchmark is unknown."""
+    return [Cell("mixdigits", "smoke", *method, seed, changes=BRIEF)
+            for method in (("probe", "margin"), ("supervised", "entropy")) for seed in (0, 1)]  # fmt: skip
+
+
+def without_seconds(rows):
+    return [{name: value for name, value in row.items() if not name.endswith("_seconds")} for row in rows]
+
+
+def test_two_jobs_give_what_one_gives_and_finished_cells_are_only_read(tmp_path, monkeypatch):
+    cells = side_by_side()
+    one = study.run_cells(cells, jobs=1, root=tmp_path / "one")
+    two = study.run_cells(cells, jobs=2, root=tmp_path / "two")
+    assert without_seconds(one) == without_seconds(two)
+    assert [(row["learner"], row["seed"], row["stage"]) for row in two] == [
+        (cell.learner, cell.seed, stage) for cell in cells for stage in (0, 1)
+    ]
+    assert all(tuple(row) == study.COLUMNS and json.loads(row["options"]) == {"changes": BRIEF} for row in two)
+    monkeypatch.setattr("alkit.experiment.Loop._stage", lambda *_: pytest.fail("ran again"))
+    assert study.run_cells(cells, root=tmp_path / "two") == two
+
+
+def test_interrupted_cells_go_on(tmp_path):
+    cell = Cell("tiny", "smoke", "supervised", "entropy")
+    records = experiment.run(cell, root=tmp_path / "some")
+    first = next(records)
+    records.close()
+    rows = study.run_cells([cell], jobs=1, root=tmp_path / "some")
+    whole = study.run_cells([cell], jobs=1, root=tmp_path / "whole")
+    assert without_seconds(rows) == without_seconds(whole) and rows[0]["train_seconds"] == first["train_seconds"]
+
+
+def test_error_in_a_job_reaches_the_caller(tmp_path):
+    with pytest.raises(ValueError, match="unknown strategy 'entropi'"):
+        study.run_cells([Cell("tiny", "smoke", "probe", "entropi")], jobs=1, root=tmp_path)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return study.run_cells([Cell("tiny", "smoke", "probe", "margin", seed) for seed in (0, 1)], jobs=1, root=tmp_path / "cells")
+
+
+def test_result_table_comes_back_as_it_was_written(rows, tmp_path):
+    written = study.write_results(rows, tmp_path)
+    read = study.read_results(tmp_path, "tiny", "smoke")
+    assert read.to_dict("records") == written.to_dict("records") == rows
+    assert tuple(read.columns) == study.COLUMNS and len(read) == 8
+    again = study.results_file(tmp_path, "tiny", "smoke").read_bytes()
+    study.write_results(rows, tmp_path)
+    assert study.results_file(tmp_path, "tiny", "smoke").read_bytes() == again
+
+
+def test_missing_result_table_says_how_to_make_it(tmp_path):
+    with pytest.raises(StoreError, match="there is no .*tiny-smoke.csv; make it: python -m alkit run 04 -p benchmark tiny -p profile smoke"):
+        study.read_results(tmp_path, "tiny", "smoke")
+
+
+def cut(n):
+    return lambda text: text[:-n]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        cut(1), cut(3), cut(60), lambda text: "", lambda text: "\n", lambda text: text.splitlines()[0] + "\n",
+        lambda text: text.replace("accuracy", "acuracy"), lambda text: text.replace(",cost", ""),
+        lambda text: text.replace(",margin,", ",,"), lambda text: text.replace(",8,", ",eight,", 1), lambda text: text + "more\n",
+        lambda text: text + "\udcff",
+    ],
+    ids=["newline", "value", "columns", "empty", "blank", "header", "renamed", "dropped", "value missing", "word", "appended", "bytes"],
+)  # fmt: skip
+def test_damaged_result_table_is_named_with_what_to_do(spoil, rows, tmp_path):
+    study.write_results(rows, tmp_path)
+    file = study.results_file(tmp_path, "tiny", "smoke")
+    file.write_bytes(spoil(file.read_text()).encode(errors="surrogateescape"))
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="tiny-smoke.csv is truncated or edited.*delete it and run notebook 04 again"):
+        study.read_results(tmp_path, "tiny", "smoke")
+    assert file.read_bytes() == before
+
+
+def test_tables_of_two_benchmarks_are_not_written_into_one(rows, tmp_path):
+    with pytest.raises(ValueError, match="one benchmark and profile"):
+        study.write_results([*rows, {**rows[0], "benchmark": "other"}], tmp_path)
+    with pytest.raises(ValueError, match="one benchmark and profile"):
+        study.write_results([], tmp_path)
+    assert not (tmp_path / "results").exists()
+
+
+def test_figures_go_to_the_runs_unless_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "ROOT", tmp_path / "checkout")
+    assert study.figures_folder(False) == tmp_path / "runs" / "figures"
+    assert study.figures_folder(True) == tmp_path / "checkout" / "figures"
+
+
+def test_core_runs_where_the_studys_packages_are_not(tmp_path):
+    """With umap, plotly, pandas, papermill and the like made impossible to import, a run of the loop still works."""
+    missing = ("umap", "plotly", "pandas", "papermill", "matplotlib", "kaleido", "nbformat", "IPython")
+    code = (
+        f"import sys, pathlib; sys.modules.update(dict.fromkeys({missing}));"
+        "import alkit.study, alkit.projection;"
+        "from alkit import experiment; from alkit.experiment import Cell;"
+        "cell = Cell('mixdigits', 'smoke', 'supervised', 'random', changes={'sup_epochs': 1, 'stop_id': 100});"
+        f"print(len(experiment.finish(cell, root=pathlib.Path({str(tmp_path)!r}))))"
+    )
+    done = python(code)
+    assert done.stdout.split() == ["1"], done.stderr
+
+
+def test_package_and_command_line_load_neither_torch_nor_numpy():
+    code = "import sys, alkit, alkit.__main__, alkit.study; print(sorted({'torch', 'numpy', 'pandas', 'papermill'} & set(sys.modules)))"
+    assert python(code).stdout.strip() == "[]"
