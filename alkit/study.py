@@ -167,12 +167,12 @@ def run_cells(cells: list, *, jobs: int = 0, root: Path | None = None) -> list[d
 
 
 def _work(cell, root: Path | None) -> None:
-    """Run one cell, then return to the system what the C library's allocator would keep: hundreds of MB in time."""
-    from .experiment import finish
+    """Run one cell; after each stage, return to the system what the C library's allocator would keep (100s of MB)."""
+    from .experiment import run
 
-    finish(cell, root=root)
-    with contextlib.suppress(AttributeError, OSError):  # glibc's own
-        ctypes.CDLL(None).malloc_trim(0)
+    for _ in run(cell, root=root):
+        with contextlib.suppress(AttributeError, OSError):  # glibc's own
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _rows(cell, root: Path | None) -> list[dict]:
