@@ -68,7 +68,15 @@ class AmbiguousSet:
 
 
 def build(
-    images_N1HW, labels_N, *, test_images, test_labels, count: int, recipe: GeneratorRecipe, seed: int, device="cpu",
+    images_N1HW,
+    labels_N,
+    *,
+    test_images,
+    test_labels,
+    count: int,
+    recipe: GeneratorRecipe,
+    seed: int,
+    device="cpu",
     progress=False,
 ) -> AmbiguousSet:
     """`count` ambiguous images made from `images_N1HW` alone; the test images only measure the voters.

@@ -53,8 +53,8 @@ def flip_crop(images_BCHW, generator, *, pad: int = 4):
 def simclr(images_BCHW, generator):
     """SimCLR's chain for small images (Chen et al. 2020, appendix B.9): resized crop, flip, colour jitter, grey.
 
-    The crop covers 8 % to 100 % of the area at an aspect of 3/4 to 4/3; the jitter has strength 0.5 and touches 80 % of the
-    images, grey 20 %; no blur, as in the CIFAR setting.
+    The crop covers 8 % to 100 % of the area at an aspect of 3/4 to 4/3; the jitter has strength 0.5 and touches 80 %
+    of the images, grey 20 %; no blur, as in the CIFAR setting.
     """
     n, device = len(images_BCHW), images_BCHW.device
     area = uniform(n, 0.08, 1.0, generator)

@@ -1,8 +1,8 @@
 """The active-learning loop: one cell of the study is one (benchmark, profile, learner, strategy, protocol, seed).
 
-`run(cell)` is a generator of one record per stage. Stage 0 is the initial labelled set; each later stage asks the oracle, in
-the strategy's order, until the iD quota is met, and fits the learner again. Everything is committed stage by stage, so a
-generator that is dropped, or killed, goes on where it stopped.
+`run(cell)` is a generator of one record per stage. Stage 0 is the initial labelled set; each later stage asks the
+oracle, in the strategy's order, until the iD quota is met, and fits the learner again. Everything is committed stage
+by stage, so a generator that is dropped, or killed, goes on where it stopped.
 """
 
 import contextlib
@@ -31,10 +31,10 @@ KINDS = ("n_id", "n_ambiguous", "n_ood")
 class Cell:
     """One run of the study.
 
-    `initial`: "shared" = every sample examined for the initial set is labelled and paid for, by every learner alike; "paper" =
-    the `supervised` learner sees and pays for the iD ones only. `stop`: a stage ends at its last wanted iD answer ("quota")
-    or at the end of the round in which that came ("round"), a round being as many questions as iD answers are wanted.
-    `changes`: recipe values by name.
+    `initial`: "shared" = every sample examined for the initial set is labelled and paid for, by every learner alike;
+    "paper" = the `supervised` learner sees and pays for the iD ones only. `stop`: a stage ends at its last wanted iD
+    answer ("quota") or at the end of the round in which that came ("round"), a round being as many questions as iD
+    answers are wanted. `changes`: recipe values by name.
     """
 
     benchmark: str
@@ -106,8 +106,8 @@ def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -
 def run(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Iterator[dict]:
     """Run `cell`, or go on with it, and yield one record per stage, finished ones included.
 
-    A record has the columns of `stages.csv` and `seconds.csv`, and `initial_hash`, `fingerprint`, `device`, `version`. ValueError (from `check`) or StoreError
-    before anything is written where it cannot run.
+    A record has the columns of `stages.csv` and `seconds.csv`, and `initial_hash`, `fingerprint`, `device`,
+    `version`. ValueError (from `check`) or StoreError before anything is written where it cannot run.
     """
     check(cell)
     root, device = Path(root or runs_folder()), device or default_device()
@@ -125,7 +125,7 @@ def setting_of(cell: Cell, *, root: Path | None = None, device: torch.device | N
 
 
 def initial_answers(cell: Cell) -> np.ndarray:
-    """The answers that every method of the cell's seed starts from under `initial="shared"`: (N,), -1 where not asked."""
+    """The answers (N,) that every method of a seed starts from under `initial="shared"`; -1 where not asked."""
     benchmark = benchmarks.load(cell.benchmark)
     oracle = Oracle(benchmark.pool)
     answers_N = np.full(len(benchmark.pool), acquisition.NOT_ASKED, dtype=np.int64)
@@ -198,7 +198,11 @@ class Loop:
             self.learner.restore(self.folder.learner_state(str(self.images.device)))
 
     def _record(self, stage: dict, seconds: dict) -> dict:
-        made = {"fingerprint": self.benchmark.fingerprint, "device": self.folder.about["device"], "version": __version__}
+        made = {
+            "fingerprint": self.benchmark.fingerprint,
+            "device": self.folder.about["device"],
+            "version": __version__,
+        }
         return {**stage, **seconds, "initial_hash": self.initial_hash, **made}
 
     def _stage(self, stage: int) -> dict:

@@ -28,9 +28,7 @@ class HierarchicalVAE(nn.Module):
             nn.Sequential(nn.Conv2d(width, width, 3, stride=2, padding=1), Cell(width), Cell(width)) for _ in scales
         )
         self.top = nn.Parameter(torch.zeros(1, width, scales[0], scales[0]))
-        self.groups = nn.ModuleList(
-            nn.ModuleList(LatentGroup(width, latents) for _ in range(groups)) for _ in scales
-        )
+        self.groups = nn.ModuleList(nn.ModuleList(LatentGroup(width, latents) for _ in range(groups)) for _ in scales)
         self.up = nn.ModuleList(nn.Sequential(nn.Conv2d(width, width, 3, padding=1), Cell(width)) for _ in scales)
         self.head = nn.Sequential(Cell(width), nn.BatchNorm2d(width), nn.SiLU(), nn.Conv2d(width, 2, 3, padding=1))
 

@@ -20,6 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
 
 from . import models, rng
 from .recipes import Recipe, closest
@@ -71,7 +72,9 @@ def train_on_labelled(net: models.Classifier, s: Setting, answers_N: np.ndarray,
     """Train `net`, in place, on the labelled samples by the recipe's `sup_*` or `tune_*` numbers; its loss history."""
     rows, labels = labelled_rows(answers_N, s.n_classes, s.seed, stage, s.images_NCHW.device)
     plan = schedule(s.recipe, prefix)
-    return train_classifier(net, s.images_NCHW, rows, labels, plan, s.recipe, seed=s.seed, stage=stage, progress=s.progress)
+    return train_classifier(
+        net, s.images_NCHW, rows, labels, plan, s.recipe, seed=s.seed, stage=stage, progress=s.progress
+    )
 
 
 def probabilities(net, images_NCHW, recipe) -> tuple[np.ndarray, np.ndarray]:
@@ -180,10 +183,11 @@ def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
 
 
 class Contrastive:
-    """SimCLR on the unlabelled pool + SupCon on the labelled (Eq. 2), and a classifier fine-tuned from it at each stage.
+    """SimCLR on the unlabelled pool + SupCon on the labelled (Eq. 2), and a classifier fine-tuned from it at each
+    stage.
 
-    The representation carries on from stage to stage; the classifier is a copy of it with a linear layer, so that fine-tuning
-    never touches it. `features`: "encoder" (before the projection head) or "projected".
+    The representation carries on from stage to stage; the classifier is a copy of it with a linear layer, so that
+    fine-tuning never touches it. `features`: "encoder" (before the projection head) or "projected".
     """
 
     shows = ("features", "probs")
@@ -251,14 +255,14 @@ class Probe:
             self.weights, self.bias = np.zeros((1, self.features_ND.shape[1])), np.zeros(1)
             return []
         with threads(s.recipe.cpu_threads):
-            model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(unit(self.features_ND[rows]), labels)
+            model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(normalize(self.features_ND[rows]), labels)
         self.weights, self.bias = model.coef_, model.intercept_
         if len(self.classes) == 2:  # scikit-learn keeps one row for two classes
             self.weights, self.bias = (np.concatenate([-part / 2, part / 2]) for part in (self.weights, self.bias))
         return []
 
     def _probs(self, features_ND: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(unit(features_ND) @ self.weights.T + self.bias)
+        logits = torch.from_numpy(normalize(features_ND) @ self.weights.T + self.bias)
         probs_NC = np.zeros((len(features_ND), self.setting.n_classes + 1), dtype=np.float32)
         probs_NC[:, self.classes] = logits.softmax(1).numpy()
         return probs_NC
@@ -276,11 +280,6 @@ class Probe:
     def restore(self, state: dict) -> None:
         self._prepare()
         self.classes, self.weights, self.bias = (state[name].cpu().numpy() for name in ("classes", "weights", "bias"))
-
-
-def unit(features_ND: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; rows of zeros stay."""
-    return features_ND / np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), 1e-12)
 
 
 LEARNERS = {"supervised": Supervised, "contrastive": Contrastive, "probe": Probe}

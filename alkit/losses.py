@@ -10,15 +10,18 @@ from torch.nn import functional as F
 def contrastive(z_BD, ids_B, *, temperature: float):
     """Eq. 1, averaged over the positives of each anchor and then over the anchors that have one.
 
-    For anchor i with positives P(i) = {j != i: ids_j = ids_i}:  mean over P(i) of  -log softmax_j(cos(z_i, z_j) / temperature),
-    the softmax running over all j != i. An anchor without positives is left out of the mean; if none has one, the loss is 0
-    (with a gradient of 0). Arithmetic is fp32 whatever the input, so that a temperature of 0.05 is safe in half precision.
+    For anchor i with positives P(i) = {j != i: ids_j = ids_i}:  mean over P(i) of  -log softmax_j(cos(z_i, z_j) /
+    temperature), the softmax running over all j != i. An anchor without positives is left out of the mean; if none
+    has one, the loss is 0 (with a gradient of 0). Arithmetic is fp32 whatever the input, so that a temperature of
+    0.05 is safe in half precision.
 
     `z_BD`: float features, one row per view. `ids_B`: integers; equal ids are positives. Returns a scalar.
     ValueError for shapes that do not fit or a temperature that is not positive.
     """
     if z_BD.ndim != 2 or ids_B.shape != z_BD.shape[:1]:
-        raise ValueError(f"need z of shape (B, D) and ids of shape (B,), got {tuple(z_BD.shape)} and {tuple(ids_B.shape)}")
+        raise ValueError(
+            f"need z of shape (B, D) and ids of shape (B,), got {tuple(z_BD.shape)} and {tuple(ids_B.shape)}"
+        )
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     with torch.autocast(z_BD.device.type, enabled=False):

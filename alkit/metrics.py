@@ -222,7 +222,8 @@ def seconds(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def knn_purity(features_ND, codes_N, *, k: int = 10) -> float:
-    """Mean share of a sample's `k` nearest neighbours (cosine) that carry its own code: 1 = a space that keeps codes apart.
+    """Mean share of a sample's `k` nearest neighbours (cosine) that carry its own code: 1 = a space that keeps codes
+    apart.
 
     Random neighbours would share it with probability sum of squared code frequencies. ValueError for k not in 1..N-1.
     """

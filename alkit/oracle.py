@@ -37,7 +37,7 @@ class Oracle:
         return bool(self._pool.category_N[index] == ID)
 
     def examine(self, stream: np.random.Generator, n_id: int) -> list[int]:
-        """Positions in random order up to and with the `n_id`-th iD one: the draw of an initial set. Costs nothing yet."""
+        """Positions in random order up to and with the `n_id`-th iD one: the draw of an initial set, not yet paid."""
         order = stream.permutation(len(self._asked))
         found = np.cumsum(self._pool.category_N[order] == ID)
         return order[: np.searchsorted(found, n_id) + 1].tolist()

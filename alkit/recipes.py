@@ -1,8 +1,8 @@
 """Every number of the study: one flat recipe per benchmark and profile.
 
 `paper` is the published schedule (Kim, Kim and Hwang 2023, arXiv 2303.14433; where the paper is silent, our decision),
-`laptop` what a newcomer runs in minutes on two cores, `smoke` what the tests run in seconds. A profile differs from `paper`
-in nothing but the values listed here, so there is one code path.
+`laptop` what a newcomer runs in minutes on two cores, `smoke` what the tests run in seconds. A profile differs from
+`paper` in nothing but the values listed here, so there is one code path.
 """
 
 import difflib
@@ -103,7 +103,9 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         projector="pca",
     ),
     ("mixmnist", "paper"): _MIXMNIST,
-    ("mixmnist", "laptop"): replace(_MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=40),
+    ("mixmnist", "laptop"): replace(
+        _MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=40
+    ),
     ("mixmnist", "smoke"): replace(
         _MIXMNIST, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
         projector="pca",
@@ -113,8 +115,8 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         _MIXCIFAR60, stop_id=4000, sup_epochs=10, con_first_epochs=2, con_epochs=1, con_warmup=0, tune_epochs=10
     ),
     ("mixcifar60", "smoke"): replace(
-        _MIXCIFAR60, initial_id=120, stage_id=60, stop_id=180, sup_epochs=1, con_first_epochs=1, con_epochs=1, con_warmup=0,
-        tune_epochs=1, projector="pca",
+        _MIXCIFAR60, initial_id=120, stage_id=60, stop_id=180, sup_epochs=1, con_first_epochs=1, con_epochs=1,
+        con_warmup=0, tune_epochs=1, projector="pca",
     ),
 }  # fmt: skip
 
@@ -132,7 +134,18 @@ def recipe(benchmark: str, profile: str) -> Recipe:
 
 
 QUOTAS = ("initial_id", "stage_id", "stop_id")
-POSITIVE = (*QUOTAS, "sup_batch", "con_batch", "tune_batch", "eval_batch", "con_temperature", "probe_c", "strides", "projection", "scale")
+POSITIVE = (
+    *QUOTAS,
+    "sup_batch",
+    "con_batch",
+    "tune_batch",
+    "eval_batch",
+    "con_temperature",
+    "probe_c",
+    "strides",
+    "projection",
+    "scale",
+)
 
 
 def check(recipe: Recipe) -> None:
@@ -143,7 +156,9 @@ def check(recipe: Recipe) -> None:
             wanted = "a positive whole number of iD samples" if name in QUOTAS else _describe(kind, above)
             raise ValueError(f"{name} must be {wanted}, got {value!r}")
     if recipe.stop_id < recipe.initial_id:
-        raise ValueError(f"stop_id ({recipe.stop_id}) is below initial_id ({recipe.initial_id}): raise it, or start lower")
+        raise ValueError(
+            f"stop_id ({recipe.stop_id}) is below initial_id ({recipe.initial_id}): raise it, or start lower"
+        )
 
 
 def changed(recipe: Recipe, changes: dict) -> Recipe:
@@ -158,7 +173,7 @@ def changed(recipe: Recipe, changes: dict) -> Recipe:
 
 
 def _fits(value, kind, above: float | None) -> bool:
-    """Whether `value` is of that type, strictly: no bool is a number. Numbers are finite and at least 0, or above `above`."""
+    """Whether `value` is of that type, strictly: no bool is a number; numbers are finite and >= 0, or > `above`."""
     if get_origin(kind) is Literal:
         return isinstance(value, str) and value in get_args(kind)
     if get_origin(kind) is tuple:

@@ -1,8 +1,8 @@
 """Named, independent random streams.
 
-Every random choice of the study draws from a stream that is named after what it decides (`initial`, `model`, `strategy`,
-`representation.batches`, ...) and derived from (seed, name, stage) alone. So two strategies of one seed share everything
-but their own choices, and a stage can be computed again without replaying the stages before it.
+Every random choice of the study draws from a stream that is named after what it decides (`initial`, `model`,
+`strategy`, `representation.batches`, ...) and derived from (seed, name, stage) alone. So two strategies of one seed
+share everything but their own choices, and a stage can be computed again without replaying the stages before it.
 """
 
 import zlib

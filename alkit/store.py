@@ -5,12 +5,12 @@ One directory per configuration, named by its hash:
     config.json     every option and number, versions, device, fingerprint; written first
     picks.csv       one row per answer: stage, position in stage, pool index, kind, label
     stages.csv      one row per stage: cumulative composition and cost, accuracy
-    seconds.csv     one row per stage: seconds by phase (apart, so that the other two are equal byte for byte between runs)
-    learner.*.pt    the learner's tensors after the last finished stage
+    seconds.csv     one row per stage: seconds by phase (apart, so that the other two are equal byte for byte between
+    runs) learner.*.pt    the learner's tensors after the last finished stage
     progress.json   the journal: how far each file above is valid, and its SHA-256
 
-The tables only ever grow; a stage counts when `progress.json` has been replaced. What lies behind the journal's marks was
-written by a stage that was killed, and is cut off on the next start.
+The tables only ever grow; a stage counts when `progress.json` has been replaced. What lies behind the journal's marks
+was written by a stage that was killed, and is cut off on the next start.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class StoreError(RuntimeError):
 
 
 def runs_folder() -> Path:
-    """Where runs, caches and executed notebooks go: `ALKIT_RUNS`, else `runs/` in the checkout, else in the working folder."""
+    """Where runs and what they leave go: `ALKIT_RUNS`, else `runs/` in the checkout, else in the working folder."""
     if folder := os.environ.get("ALKIT_RUNS"):
         return Path(folder).expanduser().resolve()
     checkout = Path(__file__).resolve().parent.parent
@@ -55,7 +55,8 @@ def writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
-        raise StoreError(f"cannot write to {folder}: {error.strerror or error}; choose another folder (ALKIT_RUNS)") from error
+        reason = error.strerror or error
+        raise StoreError(f"cannot write to {folder}: {reason}; choose another folder (ALKIT_RUNS)") from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -70,7 +71,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise StoreError(f"could not write {path}: {error.strerror or error}; free some space or choose another folder") from error
+        reason = error.strerror or error
+        raise StoreError(f"could not write {path}: {reason}; free some space or choose another folder") from error
 
 
 def to_bytes(state) -> bytes:
@@ -115,7 +117,7 @@ def csv_bytes(rows: list[dict], columns: tuple[str, ...], *, header: bool) -> by
 
 
 class Cache:
-    """Results that several runs share, such as the stage-0 representation of a seed: computed once, even by two at once."""
+    """What several runs share, such as a seed's stage-0 representation: computed once, even by two at once."""
 
     def __init__(self, folder: Path, **shared):
         self.folder, self.shared = Path(folder), shared
@@ -225,7 +227,7 @@ class RunFolder:
             return b""
 
     def _tidy(self) -> None:
-        """Cut off and delete what a killed process left: rows of its stage, half-written files, checkpoints not in use."""
+        """Remove what a killed process left: rows of its stage, half-written files, checkpoints not in use."""
         for name in TABLES:
             if (self.path / name).exists():
                 os.truncate(self.path / name, self.progress["bytes"].get(name, 0))
@@ -248,9 +250,8 @@ class RunFolder:
         name = self.progress["learner"]
         data = self._prefix(name, -1)
         if sha256(data) != self.progress["sha256"]["learner"]:
-            raise StoreError(
-                f"{self.path / name} is missing, truncated or edited; delete {self.path} to start this run again"
-            )
+            remedy = f"delete {self.path} to start this run again"
+            raise StoreError(f"{self.path / name} is missing, truncated or edited; {remedy}")
         return from_bytes(data, device)
 
     @property
@@ -261,7 +262,7 @@ class RunFolder:
         return False
 
     def commit(self, *, picks: list[dict], stage: dict, seconds: dict, learner: dict, done: bool) -> None:
-        """Make one stage count: all of it, or, if the process dies on the way, nothing of it. `done`: it was the last."""
+        """Make one stage count, whole or, if the process dies on the way, not at all. `done`: it was the last."""
         number = self.stages
         name, data = f"learner.{number}.pt", to_bytes(learner)
         write_atomic(self.path / name, data)
@@ -284,16 +285,15 @@ class RunFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StoreError(
-                f"could not write {path}: {error.strerror or error}; free some space and run again: "
-                "it goes on from the last finished stage"
-            ) from error
+            remedy = "free some space and run again: it goes on from the last finished stage"
+            raise StoreError(f"could not write {path}: {error.strerror or error}; {remedy}") from error
 
 
 def remove(folder: Path) -> None:
-    """Delete `folder` where every file in it is of alkit's making; StoreError, with nothing deleted, where one is not."""
+    """Delete `folder` if alkit made every file in it; StoreError, with nothing deleted, where one is not its own."""
     ours = {path for pattern in OURS for path in folder.glob(pattern)}
-    foreign = [path for path in sorted(folder.rglob("*")) if path not in ours and (path.is_symlink() or not path.is_dir())]
+    files = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    foreign = [path for path in files if path not in ours]
     if foreign or folder.is_symlink() or not folder.is_dir():
         named = ", ".join(str(path.relative_to(folder)) for path in foreign[:5]) or "it is no folder of its own"
         raise StoreError(f"{folder} holds things that are not alkit's ({named}); delete it by hand")

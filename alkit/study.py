@@ -1,4 +1,4 @@
-"""The study as a batch: which notebooks there are, a strict papermill runner, many cells at once, and the result tables."""
+"""The study as a batch: its notebooks, a strict papermill runner, many cells at once, and the result tables."""
 
 import ast
 import contextlib
@@ -35,9 +35,11 @@ def notebooks() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The notebook called `name`: its stem, or the number or the words it begins with. ValueError listing what there is."""
+    """The notebook called `name`: its stem, or what its number or words begin with. ValueError listing all."""
     matches = [stem for stem in notebooks() if stem == name.removesuffix(".ipynb")]
-    matches = matches or [stem for stem in notebooks() if stem.startswith(name) or stem.partition("_")[2].startswith(name)]
+    matches = matches or [
+        stem for stem in notebooks() if stem.startswith(name) or stem.partition("_")[2].startswith(name)
+    ]
     if len(matches) != 1:
         raise ValueError(f"no single notebook {name!r}; there are: {', '.join(notebooks())}")
     return NOTEBOOKS / f"{matches[0]}.ipynb"
@@ -71,7 +73,9 @@ def check(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
         if "benchmark" in values:
             recipes.recipe(values["benchmark"], values["profile"])
         if "methods" in values:
-            cells_of(**{name: values[name] for name in ("benchmark", "profile", "methods", "seed", "n_seeds", "initial")})
+            cells_of(
+                **{name: values[name] for name in ("benchmark", "profile", "methods", "seed", "n_seeds", "initial")}
+            )
     return plan
 
 
@@ -121,8 +125,10 @@ def figures_folder(publish: bool) -> Path:
     return writable(ROOT / "figures" if publish else runs_folder() / "figures")
 
 
-def cells_of(benchmark: str, profile: str, methods: list[str], seed: int, n_seeds: int, initial: str = "shared") -> list:
-    """One cell per method ("learner+strategy") and seed (`seed`, `seed` + 1, ...), each checked. ValueError if one is wrong."""
+def cells_of(
+    benchmark: str, profile: str, methods: list[str], seed: int, n_seeds: int, initial: str = "shared"
+) -> list:
+    """One checked cell per method ("learner+strategy") and seed (`seed`, `seed` + 1, ...). ValueError if one is off."""
     from .experiment import Cell, check
 
     if n_seeds < 1:
@@ -161,12 +167,12 @@ def run_cells(cells: list, *, jobs: int = 0, root: Path | None = None) -> list[d
 
 
 def _work(cell, root: Path | None) -> None:
-    """Run one cell, and give back to the system what the C library's allocator would keep: hundreds of MB after some cells."""
-    from .experiment import finish
+    """Run one cell; after each stage, return to the system what the C library's allocator would keep (100s of MB)."""
+    from .experiment import run
 
-    finish(cell, root=root)
-    with contextlib.suppress(AttributeError, OSError):  # glibc's own
-        ctypes.CDLL(None).malloc_trim(0)
+    for _ in run(cell, root=root):
+        with contextlib.suppress(AttributeError, OSError):  # glibc's own
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _rows(cell, root: Path | None) -> list[dict]:
@@ -201,7 +207,9 @@ def read_results(folder: Path, benchmark: str, profile: str):
 
     path = results_file(folder, benchmark, profile)
     if not path.exists():
-        raise StoreError(f"there is no {path}; make it: python -m alkit run 04 -p benchmark {benchmark} -p profile {profile}")
+        raise StoreError(
+            f"there is no {path}; make it: python -m alkit run 04 -p benchmark {benchmark} -p profile {profile}"
+        )
     with contextlib.suppress(ValueError, pandas.errors.ParserError, UnicodeDecodeError):
         table = pandas.read_csv(path)
         complete = len(table) and not table.isna().any(axis=None) and path.read_bytes().endswith(b"\n")
@@ -211,7 +219,7 @@ def read_results(folder: Path, benchmark: str, profile: str):
 
 
 def saver(benchmark: str, profile: str, publish: bool):
-    """A function `keep(figure, name)` for notebooks: it saves the figure under the benchmark's and profile's name, and gives it back."""
+    """A function `keep(figure, name)` that saves a figure under the benchmark's and profile's name, and returns it."""
     from . import figures
 
     folder = figures_folder(publish)

@@ -1,7 +1,7 @@
 """The two training loops, on tensors that live on the device, and feature extraction.
 
-There is no DataLoader: a batch is an index slice of the resident uint8 pool, augmentation is one batched call, and nothing
-waits for the device inside an epoch.
+There is no DataLoader: a batch is an index slice of the resident uint8 pool, augmentation is one batched call, and
+nothing waits for the device inside an epoch.
 """
 
 import contextlib
@@ -46,8 +46,8 @@ def schedule(recipe: Recipe, prefix: str) -> Schedule:
 def threads(n: int):
     """At most `n` CPU threads in torch and BLAS inside the block (0 = leave as is).
 
-    How many threads share a sum decides its order, and so its last bits; a fixed number makes them the same on every machine
-    of a kind, whatever its cores.
+    How many threads share a sum decides its order, and so its last bits; a fixed number makes them the same on every
+    machine of a kind, whatever its cores.
     """
     before = torch.get_num_threads()
     with threadpool_limits(n or None):
@@ -92,7 +92,16 @@ def batches(rows: torch.Tensor, size: int, generator: torch.Generator) -> tuple[
 
 @limited
 def train_classifier(
-    net: nn.Module, images_NCHW, rows_L, labels_L, plan: Schedule, recipe: Recipe, *, seed: int, stage: int, progress=False
+    net: nn.Module,
+    images_NCHW,
+    rows_L,
+    labels_L,
+    plan: Schedule,
+    recipe: Recipe,
+    *,
+    seed: int,
+    stage: int,
+    progress=False,
 ) -> list[dict]:
     """Cross-entropy training of `net` on `images_NCHW[rows_L]` (uint8, resident) with `labels_L` (0..K), in place.
 
@@ -131,9 +140,9 @@ def train_contrastive(
 ) -> list[dict]:  # fmt: skip
     """Eq. 2 on the unlabelled rows and, where there are any, the labelled ones (`labels_L` 0..K), in place.
 
-    Each step takes `con_batch` unlabelled images and min(con_batch, L) labelled ones, two views of each, in one forward pass.
-    The optimiser starts afresh; its rate rises linearly over `warmup` epochs and falls as a cosine over the rest.
-    Returns one row per epoch: epoch, loss, con, supcon (None where nothing is labelled).
+    Each step takes `con_batch` unlabelled images and min(con_batch, L) labelled ones, two views of each, in one
+    forward pass. The optimiser starts afresh; its rate rises linearly over `warmup` epochs and falls as a cosine over
+    the rest. Returns one row per epoch: epoch, loss, con, supcon (None where nothing is labelled).
     """
     device = images_NCHW.device
     order = torch_stream(seed, "representation.batches", stage, device=device)
@@ -164,9 +173,7 @@ def contrastive_step(encoder, head, images_NCHW, rows_U, rows_L, labels_L, recip
         z = head(encoder(views.contiguous(memory_format=torch.channels_last)))
     n_u, n = len(rows_U), len(x)
     labelled = torch.cat([z[n_u:n], z[n + n_u :]])
-    return losses.total(
-        z[:n_u], z[n : n + n_u], labelled, labels_L.repeat(2), temperature=recipe.con_temperature
-    )
+    return losses.total(z[:n_u], z[n : n + n_u], labelled, labels_L.repeat(2), temperature=recipe.con_temperature)
 
 
 def cosine(epoch: int, epochs: int, warmup: int) -> float:
@@ -177,11 +184,13 @@ def cosine(epoch: int, epochs: int, warmup: int) -> float:
 
 
 def set_rate(optimiser, lr: float) -> None:
+    """Give every parameter group of `optimiser` the rate `lr`."""
     for group in optimiser.param_groups:
         group["lr"] = lr
 
 
 def step(optimiser, loss, parameters, clip: float) -> None:
+    """One step of `optimiser` down the gradient of `loss`, cut to length `clip` first where that is not 0."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     if clip:
@@ -192,7 +201,8 @@ def step(optimiser, loss, parameters, clip: float) -> None:
 @limited
 @torch.inference_mode()
 def extract(net: nn.Module, images_NCHW: torch.Tensor, recipe: Recipe, *, forward=None) -> torch.Tensor:
-    """`net` on every image in order, in evaluation mode and without augmentation; float32 on the CPU, one row per image.
+    """`net` on every image in order, in evaluation mode and without augmentation; float32 on the CPU, one row per
+    image.
 
     `forward`: what to compute with `net` where that is not `net(images)` itself.
     """

@@ -1,4 +1,4 @@
-"""Augmentations: identity parameters change nothing, each image has its own draw, and only the given generator is used."""
+"""Augmentations: identity parameters change nothing, each image has its own draw, only the given generator is used."""
 
 import math
 from dataclasses import replace
@@ -106,7 +106,9 @@ def test_affine_draws_fill_their_bounds_on_both_sides(option, bound):
     elif option == "shift":
         seen, limit = [v - 0.5 for v in xs], 2 * bound  # a side is 2 long
     else:
-        spread = [float(((image[0] / image.sum()) * torch.outer(*[torch.linspace(-1, 1, 33)] * 2)).sum()) for image in out]
+        spread = [
+            float(((image[0] / image.sum()) * torch.outer(*[torch.linspace(-1, 1, 33)] * 2)).sum()) for image in out
+        ]
         assert min(spread) < -1e-3 and max(spread) > 1e-3  # slanted both ways; a rotation would move the centre too
         assert max(abs(y) for y in ys) < 0.01
         return

@@ -7,7 +7,7 @@ import time
 import nbformat
 import pytest
 from conftest import contents, tiny
-from test_study import PARAMETERS, books, write_notebook  # noqa: F401
+from test_study import books  # noqa: F401
 
 import alkit
 from alkit import __main__ as command
@@ -15,8 +15,9 @@ from alkit import experiment, study
 
 
 @pytest.fixture
-def say(capsys):
-    """Run one command; its exit status, standard output and standard error."""
+def say(capsys, monkeypatch):
+    """Run one command; its exit status, standard output and standard error. Checks stay where "tiny" is known."""
+    monkeypatch.setattr(study, "check_apart", study.check)
 
     def run(*argv):
         try:
@@ -38,7 +39,11 @@ def say(capsys):
         (["run", "01", "-p", "sed", "3"], 2, "alkit: unknown parameter 'sed' (did you mean 'seed'?)"),
         (["run", "01", "-p", "seed"], 2, "expected 2 arguments"),
         (["run", "01", "-p", "seed", "three"], 2, "alkit: parameter 'seed' must be of type int, as 0 is; got 'three'"),
-        (["run", "01", "-p", "methods", "[supervised+random"], 2, "alkit: parameter 'methods' cannot be read from '[supervised+random'"),
+        (
+            ["run", "01", "-p", "methods", "[supervised+random"],
+            2,
+            "alkit: parameter 'methods' cannot be read from '[supervised+random'",
+        ),
         (["run", "01", "-p", "benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny' (did you mean 'tiny'?)"),
         (["table", "--benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny'"),
         (["table", "--profile", "fast"], 2, "alkit: unknown profile 'fast'"),

@@ -12,6 +12,7 @@ import torch
 from conftest import TESTS, contents, register, run_folder, tables, tiny, tiny_benchmark
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_info
 
 from alkit import acquisition, benchmarks, experiment, learners, rng
 from alkit.benchmarks import AMBIGUOUS, ID, OOD, Benchmark, Pool
@@ -51,11 +52,20 @@ def twelve(monkeypatch):
     """The pool of twelve, its initial draw, and a strategy "upwards" that asks in ascending order."""
     other = tiny_benchmark()
     pool = Pool(
-        np.array(other.pool.images_NCHW[:12]), np.array([v if known else 3 for v, known in zip(TWELVE, IS_ID)]),
-        np.array([ID if known else v for v, known in zip(TWELVE, IS_ID)], np.uint8), np.array(["x"] * 12),
+        np.array(other.pool.images_NCHW[:12]),
+        np.array([v if known else 3 for v, known in zip(TWELVE, IS_ID, strict=True)]),
+        np.array([ID if known else v for v, known in zip(TWELVE, IS_ID, strict=True)], np.uint8), np.array(["x"] * 12),
     )  # fmt: skip
     register(
-        Benchmark("tiny", pool, other.test_images_MCHW, other.test_labels_M, other.class_names, other.votes_NV[:12], other.parents_N2[:12])
+        Benchmark(
+            "tiny",
+            pool,
+            other.test_images_MCHW,
+            other.test_labels_M,
+            other.class_names,
+            other.votes_NV[:12],
+            other.parents_N2[:12],
+        )
     )
     monkeypatch.setattr(acquisition, "STRATEGIES", dict(acquisition.STRATEGIES))
 
@@ -68,7 +78,9 @@ def twelve(monkeypatch):
             return np.array(DRAW[:n])
 
     stream = rng.numpy_stream
-    monkeypatch.setattr(rng, "numpy_stream", lambda seed, name, *stage: Draw() if name == "initial" else stream(seed, name, *stage))
+    monkeypatch.setattr(
+        rng, "numpy_stream", lambda seed, name, *stage: Draw() if name == "initial" else stream(seed, name, *stage)
+    )
     return {"initial_id": 2, "stage_id": 2, "stop_id": 7}
 
 
@@ -122,7 +134,7 @@ def test_run_ends_at_the_wanted_number_when_it_is_no_multiple_of_the_stage(twelv
 
 @pytest.mark.parametrize(("learner", "strategy"), METHODS)
 def test_books_add_up(learner, strategy, tmp_path):
-    """Cost is the number of answers, nobody is asked twice, and every stage's composition is that of its picks so far."""
+    """Cost is the number of answers, nobody is asked twice, and a stage's composition is that of all picks so far."""
     records = experiment.finish(tiny(learner, strategy), root=tmp_path)
     rows, pool = picks(tmp_path), tiny_benchmark().pool
     indices = [row["index"] for row in rows]
@@ -154,7 +166,9 @@ def test_initial_set_is_the_same_for_every_method_of_a_seed_and_another_for_anot
     """G2. Under "paper", what differs is what of the draw is labelled, not the draw."""
     cells = [tiny(*method, seed) for method in METHODS for seed in (0, 1)]
     cells += [tiny(*method, seed, initial="paper") for method in METHODS[::3] for seed in (0, 1)]
-    cells += [tiny("supervised", "entropy", seed, stop="round", changes={"sup_lr": 0.01, "stage_id": 5}) for seed in (0, 1)]
+    cells += [
+        tiny("supervised", "entropy", seed, stop="round", changes={"sup_lr": 0.01, "stage_id": 5}) for seed in (0, 1)
+    ]
     hashes, sets = {0: set(), 1: set()}, {0: set(), 1: set()}
     for number, cell in enumerate(cells):
         root = tmp_path / str(number)
@@ -176,7 +190,7 @@ def test_initial_set_is_the_same_for_every_method_of_a_seed_and_another_for_anot
 
 @pytest.mark.parametrize("learner", ["supervised", "contrastive", "probe"])
 def test_strategies_of_a_seed_share_all_but_their_own_choices(learner, tmp_path):
-    """Stage 0 ends with the same weights, to the bit, whatever the strategy; and strategies do then choose differently."""
+    """Stage 0 ends with the same weights, to the bit, whatever the strategy; then strategies do choose differently."""
     checkpoints, bought = set(), set()
     for strategy in ("random", "margin", "distance_cl"):
         root = tmp_path / strategy
@@ -244,18 +258,36 @@ def test_global_random_state_is_neither_read_nor_moved_by_a_run(tmp_path):
     assert tables(tmp_path / "1") == tables(tmp_path / "2")
 
 
+def test_strategies_compute_with_the_recipes_threads(tmp_path, monkeypatch):
+    """How many threads share a sum decides its last bits, and so which of two near scores comes first."""
+    monkeypatch.setattr(acquisition, "STRATEGIES", dict(acquisition.STRATEGIES))
+    seen = []
+
+    @acquisition.strategy("watching", citation="none", needs=())
+    def watching(view):
+        seen.extend([torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())])
+        yield from view.unasked.tolist()
+
+    torch.set_num_threads(2)
+    experiment.finish(tiny("supervised", "watching"), root=tmp_path)
+    assert len(seen) > 3 and set(seen) == {1} and torch.get_num_threads() == 2
+
+
 def test_two_processes_write_the_same_bytes(tmp_path):
     """Separate interpreters, with other hash salts and other numbers of threads, agree in picks.csv and stages.csv."""
     code = (
         "import sys, pathlib, torch; from conftest import register, tiny; from alkit import experiment; register(); "
         "torch.set_num_threads(int(sys.argv[2]));"
-        "[experiment.finish(tiny(*method.split('+')), root=pathlib.Path(sys.argv[1], method)) for method in sys.argv[3:]]"
+        "run = lambda name: experiment.finish(tiny(*name.split('+')), root=pathlib.Path(sys.argv[1], name));"
+        "[run(name) for name in sys.argv[3:]]"
     )
     methods = ["+".join(method) for method in METHODS]
     children = []
     for number in ("1", "2"):
         env = {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": number, "OMP_NUM_THREADS": number}
-        children.append(subprocess.Popen([sys.executable, "-c", code, str(tmp_path / number), number, *methods], env=env))
+        children.append(
+            subprocess.Popen([sys.executable, "-c", code, str(tmp_path / number), number, *methods], env=env)
+        )
     assert [child.wait(120) for child in children] == [0, 0]
     for method in methods:
         assert tables(tmp_path / "1" / method) == tables(tmp_path / "2" / method), method
@@ -268,7 +300,10 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     [
         (Cell("tinny", "smoke", "probe", "random"), "unknown benchmark 'tinny' (did you mean 'tiny'?); known: "),
         (Cell("tiny", "huge", "probe", "random"), "unknown profile 'huge'; known: smoke, laptop, paper"),
-        (tiny("prob", "random"), "unknown learner 'prob' (did you mean 'probe'?); known: supervised, contrastive, probe"),
+        (
+            tiny("prob", "random"),
+            "unknown learner 'prob' (did you mean 'probe'?); known: supervised, contrastive, probe",
+        ),
         (tiny("probe", "entropi"), "unknown strategy 'entropi' (did you mean 'entropy'?); known: "),
         (tiny("probe", "random", -1), "seed must be a whole number from 0 up, got -1"),
         (tiny("probe", "random", 1.0), "seed must be a whole number from 0 up, got 1.0"),
@@ -276,18 +311,33 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         (tiny("probe", "random", True), "seed must be a whole number from 0 up, got True"),
         (tiny(initial="papers"), "initial must be one of shared, paper, got 'papers'"),
         (tiny(stop="never"), "stop must be one of quota, round, got 'never'"),
-        (tiny("supervised", learner_options={"features": "projected"}), "learner 'supervised' has no option 'features'; it has: none"),
+        (
+            tiny("supervised", learner_options={"features": "projected"}),
+            "learner 'supervised' has no option 'features'; it has: none",
+        ),
         (tiny(learner_options={"features": "pixels"}), "features must be one of encoder, projected, got 'pixels'"),
         (tiny(strategy_options={"filter": True}), "strategy 'random' has no option 'filter'"),
-        (tiny(strategy_options={"auxiliary_filter": "no"}), "auxiliary_filter of strategy 'random' must be True or False, got 'no'"),
-        (tiny("probe", "distance_cl", strategy_options={"exclude": "all"}), "exclude of strategy 'distance_cl' must be one of 'count'"),
+        (
+            tiny(strategy_options={"auxiliary_filter": "no"}),
+            "auxiliary_filter of strategy 'random' must be True or False, got 'no'",
+        ),
+        (
+            tiny("probe", "distance_cl", strategy_options={"exclude": "all"}),
+            "exclude of strategy 'distance_cl' must be one of 'count'",
+        ),
         (tiny(changes={"epochs": 3}), "a recipe has no 'epochs'"),
         (tiny(changes={"stage_id": 0}), "stage_id must be a positive whole number of iD samples, got 0"),
         (tiny(changes={"initial_id": -8}), "initial_id must be a positive whole number of iD samples, got -8"),
         (tiny(changes={"stop_id": 4}), "stop_id (4) is below initial_id (8): raise it, or start lower"),
         (tiny(changes={"stop_id": 81}), "stop_id (81) is above the pool's 80 iD samples; lower it"),
-        (tiny("probe", "gradient"), "strategy 'gradient' needs gradients, which learner 'probe' does not show; learners that do: none"),
-        (tiny("supervised", "distant"), "strategy 'distant' needs scores, which learner 'supervised' does not show; learners that do: probe"),
+        (
+            tiny("probe", "gradient"),
+            "strategy 'gradient' needs gradients, which learner 'probe' does not show; learners that do: none",
+        ),
+        (
+            tiny("supervised", "distant"),
+            "strategy 'distant' needs scores, which learner 'supervised' does not show; learners that do: probe",
+        ),
     ],
     ids=lambda value: value.split(" (")[0][:40] if isinstance(value, str) else "",
 )
@@ -328,7 +378,15 @@ def test_diverged_learner_is_named_and_its_finished_stages_stay(tmp_path, monkey
 # MixDigits itself, with schedules short enough for a test and long enough to learn from; seed 0 runs here, and the
 # docstrings say what seeds 0 to 2 gave
 
-BRIEF = {"con_first_epochs": 20, "con_warmup": 2, "con_epochs": 2, "tune_epochs": 10, "sup_epochs": 15, "stage_id": 50, "stop_id": 200}
+BRIEF = {
+    "con_first_epochs": 20,
+    "con_warmup": 2,
+    "con_epochs": 2,
+    "tune_epochs": 10,
+    "sup_epochs": 15,
+    "stage_id": 50,
+    "stop_id": 200,
+}
 
 
 @pytest.fixture(scope="module")
@@ -371,11 +429,18 @@ def test_stage_0_representation_tells_id_from_non_id_and_classes_apart_without_a
     """Measured, seeds 0 to 2, after 20 epochs, against an untrained encoder and raw pixels:
 
     share of the 10 nearest neighbours with the same iD or non-iD status (0.556 by chance): 0.789-0.791, untrained
-    0.750-0.759, pixels 0.785; accuracy of a regression on the initial answers: 0.888-0.910, untrained 0.734-0.818, pixels
-    0.849-0.896. So the training earns much over its start, and over pixels mostly what a classifier can use.
+    0.750-0.759, pixels 0.785; accuracy of a regression on the initial answers: 0.888-0.910, untrained 0.734-0.818,
+    pixels 0.849-0.896. So training earns much over its start, and little over pixels on images as small as these.
     """
-    cell, pool = Cell("mixdigits", "smoke", "contrastive", "random_cl", changes=BRIEF), benchmarks.load("mixdigits").pool
-    setting, answers_N, is_id_N = experiment.setting_of(cell, root=brief_runs), experiment.initial_answers(cell), pool.category_N == ID
+    cell, pool = (
+        Cell("mixdigits", "smoke", "contrastive", "random_cl", changes=BRIEF),
+        benchmarks.load("mixdigits").pool,
+    )
+    setting, answers_N, is_id_N = (
+        experiment.setting_of(cell, root=brief_runs),
+        experiment.initial_answers(cell),
+        pool.category_N == ID,
+    )
     untrained = learners.Representation(setting).features("encoder")
     trained = learners.first_representation(setting)[0].features("encoder")
     by_chance = is_id_N.mean() ** 2 + (1 - is_id_N.mean()) ** 2

@@ -106,7 +106,9 @@ def test_fit_changes_neither_answers_nor_images(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_id_labelled_is_a_clear_error(name, tmp_path):
     only_others = np.where(POOL.labels_N == 3, 3, -1)
-    with pytest.raises(ValueError, match="no iD sample is labelled: a classifier has nothing to learn; raise initial_id"):
+    with pytest.raises(
+        ValueError, match="no iD sample is labelled: a classifier has nothing to learn; raise initial_id"
+    ):
         make(name, tmp_path).fit(only_others, 0)
 
 
@@ -141,9 +143,16 @@ def test_labelled_non_id_samples_are_cut_to_the_mean_size_of_an_id_class():
     rows, labels = (part.numpy() for part in labelled_rows(given, 3, 0, 0, "cpu"))
     assert np.bincount(labels, minlength=4).tolist() == [9, 4, 1, 5]
     assert np.array_equal(given[rows], labels) and len(set(rows.tolist())) == len(rows)
-    again, other_stage = labelled_rows(given, 3, 0, 0, "cpu")[0].numpy(), labelled_rows(given, 3, 0, 1, "cpu")[0].numpy()
+    again, other_stage = (
+        labelled_rows(given, 3, 0, 0, "cpu")[0].numpy(),
+        labelled_rows(given, 3, 0, 1, "cpu")[0].numpy(),
+    )
     assert np.array_equal(rows, again) and not np.array_equal(rows, other_stage)
-    assert set(rows[labels < 3]) == set(other_stage[given[other_stage] < 3]) == set(np.flatnonzero((given >= 0) & (given < 3)))
+    assert (
+        set(rows[labels < 3])
+        == set(other_stage[given[other_stage] < 3])
+        == set(np.flatnonzero((given >= 0) & (given < 3)))
+    )
 
 
 @pytest.mark.parametrize(("n_id", "n_other", "kept"), [(1, 0, 0), (1, 5, 1), (4, 5, 1), (30, 5, 5), (30, 20, 10)])
@@ -168,9 +177,16 @@ def test_model_and_batches_of_a_stage_do_not_hang_on_what_was_asked_before(tmp_p
     """G1: the streams of initialisation, batch order and augmentation are the same for every strategy of a seed."""
     starts, streams = [], []
     train, batches = learners.train_classifier, training.batches
-    monkeypatch.setattr(learners, "train_classifier", lambda net, *a, **k: (starts.append(flat(net.state_dict())), train(net, *a, **k)))
+    monkeypatch.setattr(
+        learners, "train_classifier", lambda net, *a, **k: (starts.append(flat(net.state_dict())), train(net, *a, **k))
+    )
     monkeypatch.setattr(training, "batches", lambda rows, n, g: (streams.append(g.get_state()), batches(rows, n, g))[1])
-    for seed, given, stage in ((0, answers(40, seed=1), 3), (0, answers(40, seed=2), 3), (1, answers(40), 3), (0, answers(40), 4)):
+    for seed, given, stage in (
+        (0, answers(40, seed=1), 3),
+        (0, answers(40, seed=2), 3),
+        (1, answers(40), 3),
+        (0, answers(40), 4),
+    ):
         make("supervised", tmp_path, seed=seed).fit(given, stage)
     streams = streams[:: TINY.sup_epochs]  # at the start of each fit
     for first, other_answers, other_seed, other_stage in (starts, streams):
@@ -200,7 +216,13 @@ def test_representation_carries_on_and_fine_tuning_never_touches_it(tmp_path, mo
     learner, given = make("contrastive", tmp_path), answers()
     learner.fit(given, 0)
     learner.fit(grown(given), 1)
-    assert [name for name, *_ in seen] == ["representation", "representation", "classifier", "representation", "classifier"]
+    assert [name for name, *_ in seen] == [
+        "representation",
+        "representation",
+        "classifier",
+        "representation",
+        "classifier",
+    ]
     for (_, _, after), (_, before, _) in zip(seen, seen[1:], strict=False):
         assert torch.equal(after, before)
     first, *others = (part for part in seen if part[0] == "representation")
@@ -209,12 +231,17 @@ def test_representation_carries_on_and_fine_tuning_never_touches_it(tmp_path, mo
 
 def test_representation_learns_from_unlabelled_without_and_labelled_with_their_classes(tmp_path, monkeypatch):
     seen, train = [], learners.train_contrastive
-    monkeypatch.setattr(learners, "train_contrastive", lambda *a, **k: (seen.append((a[3], a[4], a[5], k)), train(*a, **k))[1])
+    monkeypatch.setattr(
+        learners, "train_contrastive", lambda *a, **k: (seen.append((a[3], a[4], a[5], k)), train(*a, **k))[1]
+    )
     given = answers()
     make("contrastive", tmp_path).fit(given, 0)
     (rows_U, rows_L, labels_L, first), (rows_U1, rows_L1, labels_L1, later) = seen
     assert rows_U.tolist() == list(range(140)) and not len(rows_L) and not len(labels_L)
-    assert rows_U1.tolist() == np.flatnonzero(given < 0).tolist() and rows_L1.tolist() == np.flatnonzero(given >= 0).tolist()
+    assert (
+        rows_U1.tolist() == np.flatnonzero(given < 0).tolist()
+        and rows_L1.tolist() == np.flatnonzero(given >= 0).tolist()
+    )
     assert labels_L1.tolist() == given[given >= 0].tolist() and (labels_L1 == 3).any()
     assert (first["epochs"], first["warmup"]) == (TINY.con_first_epochs, TINY.con_warmup)
     assert (later["epochs"], later["warmup"]) == (TINY.con_epochs, 0) and first["stage"] != later["stage"]
@@ -240,7 +267,12 @@ def count_builds(monkeypatch):
 
 def test_stage_0_representation_is_built_once_for_all_strategies_and_learners_of_a_seed(tmp_path, monkeypatch):
     built = count_builds(monkeypatch)
-    for learner, strategy in (("contrastive", "distance_cl"), ("contrastive", "random_cl"), ("probe", "margin"), ("probe", "random")):
+    for learner, strategy in (
+        ("contrastive", "distance_cl"),
+        ("contrastive", "random_cl"),
+        ("probe", "margin"),
+        ("probe", "random"),
+    ):
         experiment.finish(tiny(learner, strategy), root=tmp_path)
     assert built == [0]
     experiment.finish(tiny("probe", "margin", seed=1), root=tmp_path)
@@ -249,10 +281,13 @@ def test_stage_0_representation_is_built_once_for_all_strategies_and_learners_of
 
 @pytest.mark.parametrize(
     ("changes", "builds"),
-    [({"tune_epochs": 1}, 1), ({"con_epochs": 2}, 1), ({"probe_c": 1.0}, 1), ({"stop_id": 16}, 1), ({"con_lr": 1e-3}, 2),
-     ({"con_first_epochs": 2}, 2), ({"rotate": 5.0}, 2), ({"strides": (1, 2, 2)}, 2), ({"projection": (8, 8)}, 2)],
+    [({"tune_epochs": 1}, 1), ({"con_epochs": 2}, 1), ({"probe_c": 1.0}, 1), ({"stop_id": 16}, 1),
+     ({"con_lr": 1e-3}, 2), ({"con_first_epochs": 2}, 2), ({"rotate": 5.0}, 2), ({"strides": (1, 2, 2)}, 2),
+     ({"projection": (8, 8)}, 2)],
 )  # fmt: skip
-def test_representation_is_shared_where_its_own_numbers_are_the_same_and_only_there(changes, builds, tmp_path, monkeypatch):
+def test_representation_is_shared_where_its_own_numbers_are_the_same_and_only_there(
+    changes, builds, tmp_path, monkeypatch
+):
     built = count_builds(monkeypatch)
     for changed in ({}, changes):
         make("probe", tmp_path, changes=changed).fit(answers(), 0)
@@ -286,10 +321,18 @@ def test_resnet_learns_from_colour_images_of_32_px(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("supervized", {}, "unknown learner 'supervized' (did you mean 'supervised'?); known: supervised, contrastive, probe"),
+        (
+            "supervized",
+            {},
+            "unknown learner 'supervized' (did you mean 'supervised'?); known: supervised, contrastive, probe",
+        ),
         ("supervised", {"features": "projected"}, "learner 'supervised' has no option 'features'; it has: none"),
         ("probe", {"feature": "encoder"}, "learner 'probe' has no option 'feature'; it has: features"),
-        ("contrastive", {"features": "pixels"}, "learner 'contrastive': features must be one of encoder, projected, got 'pixels'"),
+        (
+            "contrastive",
+            {"features": "pixels"},
+            "learner 'contrastive': features must be one of encoder, projected, got 'pixels'",
+        ),
         ("probe", {"features": 1}, "features must be one of encoder, projected, got 1"),
     ],
 )

@@ -26,7 +26,9 @@ def naive(z, ids, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.07, 0.5, 1.0])
-@pytest.mark.parametrize("ids", [[0, 0, 1, 1], [0, 1, 2, 0, 1, 2, 0], [3, 3, 3, 3, 3], [0, 1, 2, 0], [0, 0, 1, 2, 3, 3]])
+@pytest.mark.parametrize(
+    "ids", [[0, 0, 1, 1], [0, 1, 2, 0, 1, 2, 0], [3, 3, 3, 3, 3], [0, 1, 2, 0], [0, 0, 1, 2, 3, 3]]
+)
 def test_contrastive_equals_the_double_loop(ids, temperature):
     z = features(len(ids), seed=len(ids))
     ours = losses.contrastive(z, torch.tensor(ids), temperature=temperature)

@@ -26,7 +26,10 @@ def canonical(name):
 def dependencies():
     """Name -> range of everything pyproject.toml asks for, extras included."""
     project = PYPROJECT["project"]
-    wanted = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(text for extra in project["optional-dependencies"].values() for text in extra),
+    ]
     return {canonical(Requirement(text).name): Requirement(text).specifier for text in wanted}
 
 
@@ -93,14 +96,18 @@ def graph(*, lazy):
     edges = {}
     for name, path in MODULES.items():
         used = {module for module in imported(path, SOURCES[path], lazy=lazy) if module in MODULES and module != name}
-        edges[name] = {module for module in used if not module.startswith(f"{name}.") and not name.startswith(f"{module}.")}
+        edges[name] = {
+            module for module in used if not module.startswith(f"{name}.") and not name.startswith(f"{module}.")
+        }
     return edges
 
 
 @pytest.mark.parametrize("lazy", [False, True], ids=["at import", "anywhere"])
 def test_imports_run_one_way(lazy):
     edges, done = graph(lazy=lazy), set()
-    assert "alkit.learners" in edges["alkit.experiment"] and "alkit.store" in edges["alkit.study"]  # the graph is no empty one
+    assert (
+        "alkit.learners" in edges["alkit.experiment"] and "alkit.store" in edges["alkit.study"]
+    )  # the graph is no empty one
     while ready := {name for name in edges if name not in done and edges[name] <= done}:
         done |= ready
     assert not {name: edges[name] - done for name in edges if name not in done}
@@ -118,8 +125,14 @@ def reachable(name, edges):
 @pytest.mark.parametrize(
     ("lower", "upper"),
     [
-        ("alkit.acquisition", {"alkit.learners", "alkit.benchmarks", "alkit.oracle", "alkit.experiment", "alkit.store"}),
-        ("alkit.learners", {"alkit.benchmarks", "alkit.oracle", "alkit.experiment", "alkit.acquisition", "alkit.store"}),
+        (
+            "alkit.acquisition",
+            {"alkit.learners", "alkit.benchmarks", "alkit.oracle", "alkit.experiment", "alkit.store"},
+        ),
+        (
+            "alkit.learners",
+            {"alkit.benchmarks", "alkit.oracle", "alkit.experiment", "alkit.acquisition", "alkit.store"},
+        ),
         ("alkit.training", {"alkit.learners", "alkit.benchmarks"}),
         ("alkit.losses", set(MODULES) - {"alkit.losses", "alkit"}),
         ("alkit.rng", set(MODULES) - {"alkit.rng", "alkit"}),
@@ -164,7 +177,9 @@ def test_module_prints_nothing_and_leaves_global_random_state_alone(module):
     """The command line alone prints; seeding or drawing from a global stream would couple what must be independent."""
     calls = {ast.unparse(node.func) for node in ast.walk(SOURCES[MODULES[module]]) if isinstance(node, ast.Call)}
     assert "print" not in calls or module in ("alkit.__main__", "alkit.figures.render")
-    forbidden = re.compile(r"(torch\.manual_seed|(np|numpy)\.random\.(seed|rand\w*|choice|shuffle|permutation|normal|uniform)|random\.\w+)$")
+    forbidden = re.compile(
+        r"(torch\.manual_seed|(np|numpy)\.random\.(seed|rand\w*|choice|shuffle|permutation|normal)|random\.\w+)$"
+    )
     assert [call for call in calls if forbidden.match(call) and call not in ("random.default_rng",)] == []
 
 
@@ -177,6 +192,10 @@ def test_every_strategy_and_source_names_whom_to_cite():
 
 def test_nothing_in_the_project_names_a_machine_or_a_registry():
     pattern = re.compile(r"/(?:work|home|root)/\w+|pypi\.\w+|anaconda\.org|https?://(?:localhost|127\.)")
-    files = [path for pattern_ in ("*.md", "*.toml", "*.yml", "Makefile", "alkit/**/*.py", ".ci/*") for path in ROOT.glob(pattern_)]
+    files = [
+        path
+        for pattern_ in ("*.md", "*.toml", "*.yml", "Makefile", "alkit/**/*.py", ".ci/*")
+        for path in ROOT.glob(pattern_)
+    ]
     assert len(files) > 20
     assert [str(path) for path in files if pattern.search(path.read_text())] == []

@@ -24,12 +24,15 @@ def test_paper_recipes_are_the_published_values():
         "mixmnist": (mnist, dict(
             initial_id=100, stage_id=10, stop_id=300, net="convnet", sup_epochs=100, sup_optimiser="adam", sup_lr=1e-3,
             sup_weight_decay=5e-3, sup_batch=32, sup_milestones=(0.7, 0.9), sup_clip=2.5, sup_smoothing=0.1,
-            con_first_epochs=300, con_epochs=100, con_augment="affine", tune_epochs=100, tune_optimiser="adam", tune_lr=1e-3,
+            con_first_epochs=300, con_epochs=100, con_augment="affine", tune_epochs=100, tune_optimiser="adam",
+            tune_lr=1e-3,
             tune_weight_decay=1e-6, tune_batch=32, tune_smoothing=0.1)),
         "mixcifar60": (cifar, dict(
-            initial_id=2000, stage_id=2000, stop_id=20000, net="resnet18", sup_epochs=200, sup_optimiser="sgd", sup_lr=0.1,
+            initial_id=2000, stage_id=2000, stop_id=20000, net="resnet18", sup_epochs=200, sup_optimiser="sgd",
+            sup_lr=0.1,
             sup_momentum=0.9, sup_weight_decay=1e-4, sup_batch=128, sup_milestones=(0.6, 0.8), sup_augment="flip_crop",
-            con_first_epochs=500, con_epochs=300, con_augment="simclr", tune_epochs=200, tune_optimiser="sgd", tune_lr=0.1,
+            con_first_epochs=500, con_epochs=300, con_augment="simclr", tune_epochs=200, tune_optimiser="sgd",
+            tune_lr=0.1,
             tune_weight_decay=0.0, tune_batch=256)),
     }  # fmt: skip
     for name, (found, values) in published.items():
@@ -39,7 +42,17 @@ def test_paper_recipes_are_the_published_values():
 @pytest.mark.parametrize("name", ["mixdigits", "mixmnist", "mixcifar60"])
 def test_fast_profiles_change_nothing_but_lengths_of_the_schedule(name):
     """A profile that changed a rate, a loss or an augmentation would test another method than the published one."""
-    may = {"initial_id", "stage_id", "stop_id", "sup_epochs", "con_first_epochs", "con_epochs", "con_warmup", "tune_epochs", "projector"}
+    may = {
+        "initial_id",
+        "stage_id",
+        "stop_id",
+        "sup_epochs",
+        "con_first_epochs",
+        "con_epochs",
+        "con_warmup",
+        "tune_epochs",
+        "projector",
+    }
     paper = asdict(recipe(name, "paper"))
     for profile in ("smoke", "laptop"):
         other = asdict(recipe(name, profile))
@@ -49,7 +62,11 @@ def test_fast_profiles_change_nothing_but_lengths_of_the_schedule(name):
 @pytest.mark.parametrize(
     ("name", "profile", "said"),
     [
-        ("mixdigit", "smoke", "unknown benchmark 'mixdigit' (did you mean 'mixdigits'?); known: mixcifar60, mixdigits, mixmnist"),
+        (
+            "mixdigit",
+            "smoke",
+            "unknown benchmark 'mixdigit' (did you mean 'mixdigits'?); known: mixcifar60, mixdigits, mixmnist",
+        ),
         ("imagenet", "smoke", "unknown benchmark 'imagenet'; known: "),
         ("mixdigits", "laptob", "unknown profile 'laptob' (did you mean 'laptop'?); known: smoke, laptop, paper"),
         ("mixdigits", "", "unknown profile ''; known: smoke, laptop, paper"),
@@ -62,7 +79,10 @@ def test_unknown_names_are_refused_with_what_there_is(name, profile, said):
 
 
 def test_unknown_change_is_refused_with_a_hint_and_the_list():
-    with pytest.raises(ValueError, match=r"a recipe has no 'sup_epoch' \(did you mean 'sup_epochs'\?\); it has: initial_id, .*eval_batch"):
+    with pytest.raises(
+        ValueError,
+        match=r"a recipe has no 'sup_epoch' \(did you mean 'sup_epochs'\?\); it has: initial_id, .*eval_batch",
+    ):
         changed(Recipe(), {"sup_epoch": 3})
 
 
@@ -81,8 +101,9 @@ def test_stop_below_the_initial_set_is_refused():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("sup_epochs", 2.5), ("sup_epochs", "3"), ("sup_epochs", -1), ("con_batch", 0), ("con_batch", True), ("sup_lr", "fast"),
-        ("sup_lr", None), ("con_temperature", 0), ("con_temperature", -0.1), ("net", "vgg"), ("con_augment", "none"), ("bf16", 1),
+        ("sup_epochs", 2.5), ("sup_epochs", "3"), ("sup_epochs", -1), ("con_batch", 0), ("con_batch", True),
+        ("sup_lr", "fast"), ("sup_lr", None), ("con_temperature", 0), ("con_temperature", -0.1), ("net", "vgg"),
+        ("con_augment", "none"), ("bf16", 1),
         ("scale", 1.0), ("strides", (2, "2", 2)), ("strides", (2, 2)), ("cpu_threads", -1), ("projector", "tsne"),
         ("sup_lr", float("nan")), ("eval_batch", 0),
     ],
@@ -93,10 +114,15 @@ def test_change_that_no_training_could_use_is_refused_before_any_training(name, 
 
 
 def test_changes_apply_and_leave_the_rest():
-    changes = {"sup_epochs": 0, "sup_lr": 1, "strides": [1, 2, 2], "net": "resnet18", "scale": (0.5, 1), "sup_milestones": ()}
+    changes = {
+        "sup_epochs": 0,
+        "sup_lr": 1,
+        "strides": [1, 2, 2],
+        "net": "resnet18",
+        "scale": (0.5, 1),
+        "sup_milestones": (),
+    }
     made = changed(Recipe(), changes)
     expected = {**asdict(Recipe()), **changes, "strides": (1, 2, 2)}
     assert asdict(made) == expected
     assert changed(Recipe(), {}) == Recipe()
-
-

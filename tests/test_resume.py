@@ -1,4 +1,4 @@
-"""A run that is killed anywhere goes on and ends byte for byte as one that was not; the disk is never trusted or harmed.
+"""A run killed anywhere goes on and ends byte for byte as one that was not; the disk is never trusted or harmed.
 
 Runs are forked from a server that has alkit loaded already, so that a start takes hundredths of a second.
 """
@@ -180,9 +180,9 @@ def test_run_killed_in_the_middle_of_every_phase_ends_as_if_it_never_was(learner
 def test_kill_between_any_two_writes_of_any_commit_loses_nothing(phase, after, unkilled, tmp_path):
     """Every fsync, rename, truncation and deletion of the run is the last one once.
 
-    Each process is killed one write later than the one before it, counted from the last stage that stood; so every write of
-    the cache, of each stage's commit and of the repair after a kill gets its turn. In "torn", it dies in the middle of a
-    write and the file in hand lacks its end.
+    Each process is killed one write later than the one before it, counted from the last stage that stood; so every
+    write of the cache, of each stage's commit and of the repair after a kill gets its turn. In "torn", it dies in the
+    middle of a write and the file in hand lacks its end.
     """
     expected, _ = unkilled("probe")
     root, nth, kills, stages = tmp_path / "run", 1, 0, 0

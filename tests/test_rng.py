@@ -6,7 +6,14 @@ from conftest import python
 
 from alkit import rng
 
-STREAMS = [(0, "initial"), (1, "initial"), (0, "strategy"), (0, "strategy", 0), (0, "strategy", 1), (0, "strategy", 1, 0)]
+STREAMS = [
+    (0, "initial"),
+    (1, "initial"),
+    (0, "strategy"),
+    (0, "strategy", 0),
+    (0, "strategy", 1),
+    (0, "strategy", 1, 0),
+]
 
 
 def draws(make, *args):
@@ -25,7 +32,8 @@ def test_streams_are_the_same_for_the_same_name_and_differ_in_any_part_of_it(mak
 
 def test_streams_do_not_hang_on_the_process():
     """Python salts `hash` per process; a stream named by it would differ between a run and its resumption."""
-    code = "from alkit import rng; print(rng.integer(3, 'model', 2), rng.numpy_stream(3, 'initial').permutation(9).tolist())"
+    show = "print(rng.integer(3, 'model', 2), rng.numpy_stream(3, 'initial').permutation(9).tolist())"
+    code = f"from alkit import rng; {show}"
     said = {python(code, PYTHONHASHSEED=salt).stdout for salt in ("1", "2")}
     assert said == {f"{rng.integer(3, 'model', 2)} {rng.numpy_stream(3, 'initial').permutation(9).tolist()}\n"}
 

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +53,9 @@ def test_damaged_table_is_named_and_nothing_is_touched(table, how, tmp_path):
     path = stopped_run(tmp_path)
     damage(path / table, how)
     before = contents(tmp_path)
-    with pytest.raises(StoreError, match=f"{table} was truncated or edited .* put the original back, or delete") as error:
+    with pytest.raises(
+        StoreError, match=f"{table} was truncated or edited .* put the original back, or delete"
+    ) as error:
         experiment.finish(tiny(), root=tmp_path)
     assert str(path) in str(error.value)
     assert contents(tmp_path) == before
@@ -63,7 +66,9 @@ def test_damaged_checkpoint_is_named_and_nothing_is_touched(how, tmp_path):
     path = stopped_run(tmp_path)
     damage(path / "learner.1.pt", how)
     before = contents(tmp_path)
-    with pytest.raises(StoreError, match=r"learner.1.pt is missing, truncated or edited; delete .* to start this run again"):
+    with pytest.raises(
+        StoreError, match=r"learner.1.pt is missing, truncated or edited; delete .* to start this run again"
+    ):
         experiment.finish(tiny(), root=tmp_path)
     assert contents(tmp_path) == before
 
@@ -95,7 +100,8 @@ def test_unreadable_json_is_named_and_nothing_is_touched(name, text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("stages", 1), ("stages", 3), ("done", True), ("learner", None), ("learner", "learner.0.pt"), ("bytes", {})]
+    ("name", "value"),
+    [("stages", 1), ("stages", 3), ("done", True), ("learner", None), ("learner", "learner.0.pt"), ("bytes", {})],
 )
 def test_edited_journal_is_found_out(name, value, tmp_path):
     journal = stopped_run(tmp_path) / "progress.json"
@@ -108,28 +114,37 @@ def test_edited_journal_is_found_out(name, value, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("fingerprint", "0" * 64, "fingerprint"), ("seed", 7, "seed"), ("alkit", "9.9", "alkit"), ("recipe", {}, "recipe"), ("stray", 1, "stray")],
+    [
+        ("fingerprint", "0" * 64, "fingerprint"),
+        ("seed", 7, "seed"),
+        ("alkit", "9.9", "alkit"),
+        ("recipe", {}, "recipe"),
+        ("stray", 1, "stray"),
+    ],
 )
 def test_directory_of_another_configuration_is_refused_and_left_alone(name, value, said, tmp_path):
     file = stopped_run(tmp_path) / "config.json"
     known = json.loads(file.read_bytes())
     file.write_text(json.dumps({**known, "config": {**known["config"], name: value}}))
     before = contents(tmp_path)
-    with pytest.raises(StoreError, match=rf"belongs to another configuration \(differs in: {said}\); use another folder"):
+    with pytest.raises(
+        StoreError, match=rf"belongs to another configuration \(differs in: {said}\); use another folder"
+    ):
         experiment.finish(tiny(), root=tmp_path)
     assert contents(tmp_path) == before
 
 
 def test_other_pool_other_recipe_and_other_options_have_other_directories(tmp_path):
     cells = [tiny(), tiny(seed=1), tiny(changes={"sup_lr": 0.5}), tiny(stop="round"), tiny(initial="paper"),
-             tiny(learner_options={"features": "projected"}), tiny(strategy_options={"auxiliary_filter": False})]  # fmt: skip
+             tiny(learner_options={"features": "projected"}),
+             tiny(strategy_options={"auxiliary_filter": False})]  # fmt: skip
     benchmark, device = benchmarks.load("tiny"), torch.device("cpu")
     paths = [experiment.folder(cell, tmp_path, benchmark, device).path for cell in cells]
     pool = benchmark.pool
     other_pool = benchmarks.Pool(255 - pool.images_NCHW, pool.labels_N, pool.category_N, pool.source_N)
     other = benchmarks.Benchmark(
-        "tiny", other_pool, benchmark.test_images_MCHW, benchmark.test_labels_M, benchmark.class_names, benchmark.votes_NV,
-        benchmark.parents_N2,
+        "tiny", other_pool, benchmark.test_images_MCHW, benchmark.test_labels_M, benchmark.class_names,
+        benchmark.votes_NV, benchmark.parents_N2,
     )  # fmt: skip
     paths.append(experiment.folder(tiny(), tmp_path, other, device).path)
     assert len(set(paths)) == len(paths)
@@ -163,9 +178,12 @@ def test_records_of_a_run_that_was_dropped_equal_those_of_one_that_was_not(tmp_p
 
     whole = experiment.finish(tiny("supervised", "entropy"), root=tmp_path / "whole")
     stopped_run(tmp_path / "dropped", cell=tiny("supervised", "entropy"))
-    assert without_seconds(experiment.finish(tiny("supervised", "entropy"), root=tmp_path / "dropped")) == without_seconds(whole)
+    assert without_seconds(
+        experiment.finish(tiny("supervised", "entropy"), root=tmp_path / "dropped")
+    ) == without_seconds(whole)
     assert list(whole[0]) == [
-        "stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "train_seconds", "extract_seconds", "choose_seconds",
+        "stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy",
+        "train_seconds", "extract_seconds", "choose_seconds",
         "initial_hash", "fingerprint", "device", "version",
     ]  # fmt: skip
 
@@ -200,6 +218,21 @@ def test_failed_atomic_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert contents(tmp_path) == {"file": b"old"}
 
 
+def test_nothing_but_parts_and_growing_tables_is_ever_opened_for_writing(tmp_path, monkeypatch):
+    """A file that is written in place is half a file for a moment, whatever the moment at which tests kill."""
+    seen, real = set(), open
+
+    def watched(file, mode="r", *args, **kwargs):
+        if not set(mode) <= set("rbt") and tmp_path in Path(str(file)).parents:
+            seen.add((Path(file).suffix, mode))
+        return real(file, mode, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", watched)
+    monkeypatch.setattr("io.open", watched)
+    experiment.finish(tiny("contrastive", "random_cl"), root=tmp_path)
+    assert seen == {(".part", "wb"), (".csv", "ab"), ("", "w+b")}  # the last one tries the folder, and has no name
+
+
 def value():
     return {"x": torch.arange(6.0), "history": [{"epoch": 0, "loss": 0.5, "supcon": None}]}
 
@@ -212,7 +245,10 @@ def test_cache_builds_once_and_gives_back_what_was_built(tmp_path):
         return value()
 
     cache = Cache(tmp_path, fingerprint="f", alkit="1")
-    first, second = cache("thing", {"seed": 1}, build), Cache(tmp_path, alkit="1", fingerprint="f")("thing", {"seed": 1}, build)
+    first, second = (
+        cache("thing", {"seed": 1}, build),
+        Cache(tmp_path, alkit="1", fingerprint="f")("thing", {"seed": 1}, build),
+    )
     assert len(built) == 1
     for found in (first, second):
         assert torch.equal(found["x"], value()["x"]) and found["history"] == value()["history"]
@@ -220,7 +256,11 @@ def test_cache_builds_once_and_gives_back_what_was_built(tmp_path):
 
 @pytest.mark.parametrize(
     ("shared", "name", "inputs"),
-    [({"fingerprint": "g"}, "thing", {"seed": 1}), ({"fingerprint": "f"}, "other", {"seed": 1}), ({"fingerprint": "f"}, "thing", {"seed": 2})],
+    [
+        ({"fingerprint": "g"}, "thing", {"seed": 1}),
+        ({"fingerprint": "f"}, "other", {"seed": 1}),
+        ({"fingerprint": "f"}, "thing", {"seed": 2}),
+    ],
 )
 def test_cache_never_gives_what_was_built_from_other_inputs(shared, name, inputs, tmp_path):
     Cache(tmp_path, fingerprint="f")("thing", {"seed": 1}, value)
@@ -292,7 +332,8 @@ def runs_of_alkit(root):
     """A folder as runs and notebooks leave it, with what a kill leaves."""
     experiment.finish(tiny(), root=root)
     part = run_folder(root) / ".progress.json.77.part"
-    for path in (part, root / "cache" / ".representation-0a1b2c.pt.77.part", root / "notebooks" / "tiny-smoke" / "04_curves.ipynb",
+    for path in (part, root / "cache" / ".representation-0a1b2c.pt.77.part",
+                 root / "notebooks" / "tiny-smoke" / "04_curves.ipynb",
                  root / "figures" / "tiny-smoke-curves.html", root / "figures" / "tiny-smoke-curves.png",
                  root / "figures" / "plotly.min.js", root / "figures" / "results" / "tiny-smoke.csv"):  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -307,8 +348,8 @@ def test_remove_deletes_runs(tmp_path):
 
 @pytest.mark.parametrize(
     "foreign",
-    ["thesis.tex", ".git", "data/mnist.gz", "notebooks/mine.ipynb", "notebooks/tiny-smoke/notes.txt", "figures/photo.jpg",
-     "cells/notes.txt", "cache/README", "figures/results/measured.txt"],
+    ["thesis.tex", ".git", "data/mnist.gz", "notebooks/mine.ipynb", "notebooks/tiny-smoke/notes.txt",
+     "figures/photo.jpg", "cells/notes.txt", "cache/README", "figures/results/measured.txt"],
 )  # fmt: skip
 def test_remove_refuses_a_folder_with_foreign_things_and_deletes_nothing(foreign, tmp_path):
     runs_of_alkit(tmp_path / "runs")

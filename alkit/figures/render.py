@@ -29,6 +29,7 @@ async def render(figure: dict, path: str, timeout: float) -> None:
 
 
 def end(browser: kaleido.Kaleido) -> None:
+    """Kill the browser and its children if they still run: a hung one would never leave by itself."""
     process = getattr(browser, "subprocess", None)
     if process and process.poll() is None:  # it leads a process group of its own: end its children as well
         os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()

@@ -65,6 +65,7 @@ WIDTH = 900  # px; a README shows the PNG at about this width, so font sizes hol
 def layout(
     fig: go.Figure, title: str, subtitle: str, height: int, *, top: int = 100, bottom: int = 60, left: int = 60
 ) -> go.Figure:
+    """Give `fig` the study's look: title and subtitle, transparent ground, mid-grey text; margins in pixels."""
     fig.update_annotations(font=dict(size=13, color=TEXT), yshift=5)
     return fig.update_layout(
         template=TEMPLATE,
