@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="list the sources of images, or build the ambiguous ones", description=data_.__doc__)
     data.add_argument("--rebuild", metavar="BENCHMARK", help="build the ambiguous images of a benchmark from scratch (mixdigits, mixmnist)")
-    data.add_argument("--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, instead of over the shipped ones (mixdigits) or to the data folder (mixmnist)")
+    data.add_argument("--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, instead of over the shipped ones or to the data folder")
     data.set_defaults(do=data_)
 
     clean = commands.add_parser("clean", help="delete runs, caches and executed notebooks", description=clean_.__doc__)

@@ -33,6 +33,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 
 def mnist(folder: Path, scratch: Path) -> dict[str, Arrays]:
+    """MNIST's training and test digits, through torchvision."""
     from torchvision.datasets import MNIST
 
     raw = {f"MNIST/raw/{file}": md5 for file, md5 in MNIST.resources}
@@ -46,6 +47,7 @@ def _numbered(images: np.ndarray, labels: np.ndarray) -> Arrays:
 
 
 def cifar100(folder: Path, scratch: Path) -> dict[str, Arrays]:
+    """CIFAR-100's training and test images with their superclasses, through torchvision."""
     from torchvision.datasets import CIFAR100
 
     raw = {CIFAR100.filename: CIFAR100.tgz_md5}
@@ -68,6 +70,7 @@ def _cifar_arrays(scratch: Path, split: str, part) -> Arrays:
 
 
 def svhn(folder: Path, scratch: Path) -> dict[str, Arrays]:
+    """SVHN's test split, the one that is common in OoD detection, through torchvision."""
     from torchvision.datasets import SVHN
 
     _, file, md5 = SVHN.split_list["test"]
