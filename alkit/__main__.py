@@ -38,9 +38,9 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--committed", action="store_true", help="from the study's committed results, not from this machine's")
     table.set_defaults(do=table_)
 
-    data = commands.add_parser("data", help="list the sources of images, or build shipped ones again", description=data_.__doc__)
-    data.add_argument("--rebuild", metavar="BENCHMARK", help="build the shipped images of a benchmark from scratch (mixdigits)")
-    data.add_argument("--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, instead of over the shipped ones")
+    data = commands.add_parser("data", help="list the sources of images, or build the ambiguous ones", description=data_.__doc__)
+    data.add_argument("--rebuild", metavar="BENCHMARK", help="build the ambiguous images of a benchmark from scratch (mixdigits, mixmnist)")
+    data.add_argument("--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, instead of over the shipped ones or to the data folder")
     data.set_defaults(do=data_)
 
     clean = commands.add_parser("clean", help="delete runs, caches and executed notebooks", description=clean_.__doc__)
@@ -123,27 +123,32 @@ def table_(args) -> int:
 
 
 def data_(args) -> int:
-    """List every source of images: whether it is here, where it comes from, its licence and whom to cite."""
+    """List every source of images: whether it is here, its size on disk, where it comes from, its licence, whom to cite."""
     if args.into and not args.rebuild:
         raise ValueError("--into goes with --rebuild BENCHMARK")
     if args.rebuild:
         return rebuild(args.rebuild, args.into)
     from . import sources
 
-    for name, source in sources.SOURCES.items():
-        print(f"{name}: {source.title}")
+    print(f"data folder (ALKIT_DATA): {sources.data_folder()}")
+    for row in sources.inventory():
+        source = sources.SOURCES[row["name"]]
+        print(f"{row['name']}: {source.title}")
+        where = f", {row['bytes'] / 1e6:.1f} MB in {', '.join(sorted({str(path.parent) for path in row['paths']}))}"
+        print(f"    here: {row['state']}{where if row['paths'] else ''}")
         for label in ("origin", "licence", "citation"):
             print(f"    {label}: {getattr(source, label)}")
     return 0
 
 
 def rebuild(benchmark: str, into: Path | None) -> int:
-    """Build a benchmark's shipped images from scratch and print what was measured on the way."""
-    from . import benchmarks
+    """Build the ambiguous images of a benchmark from scratch and print what was measured on the way."""
+    from . import benchmarks, mixes
 
-    if benchmark != "mixdigits":
-        raise ValueError(f"{benchmark!r} ships no built images; 'mixdigits' does")
-    print(benchmarks.rebuild_mixdigits(into, progress=True))
+    builders = {"mixdigits": benchmarks.rebuild_mixdigits, "mixmnist": mixes.build_mixmnist_ambiguous}
+    if benchmark not in builders:
+        raise ValueError(f"{benchmark!r} has no built images; {' and '.join(builders)} have")
+    print(builders[benchmark](into, progress=True))
     return 0
 
 

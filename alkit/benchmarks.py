@@ -1,102 +1,45 @@
 """The benchmarks: an unlabelled pool of in-distribution, ambiguous and out-of-distribution images, and a test set.
 
-`load(name)` reads a benchmark from what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file
-that MixDigits reads anew, from nothing but scikit-learn's digits and matplotlib's fonts.
+`load("mixdigits")` reads what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file that it reads
+anew, from nothing but scikit-learn's digits and matplotlib's fonts. The others (`mixes`) need a data folder.
 """
 
 import hashlib
+import inspect
 import io
 import json
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from . import ambiguous, sources
+from . import ambiguous, mixes, sources
+from .pools import (  # noqa: F401  (a benchmark and what it is made of are known by this module's name)
+    AMBIGUOUS, CATEGORIES, ID, NO_VOTE, OOD, Benchmark, Part, Pool, assemble, content_order, fingerprint,
+)  # fmt: skip
 from .store import write_atomic
 from .training import threads
 
-ID, AMBIGUOUS, OOD = 0, 1, 2
-CATEGORIES = ("iD", "ambiguous", "OoD")
-NO_VOTE = 255  # in `Benchmark.votes_NV`, for images that were not voted on
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = sources.ASSETS
 
 TEST_DIGITS = 500  # of load_digits' 1,797; the rest is the iD part of the pool
 EXTRA_DIGITS = 324  # ambiguous images, and as many letters: a quarter of the 1,297 iD images
 
 
-@dataclass(frozen=True)
-class Pool:
-    """An unlabelled pool. Labels and categories are hidden from everything but the oracle; the arrays are read-only."""
+def load(name: str, *, folder: Path | None = None, **options) -> Benchmark:
+    """The benchmark called `name`, with `options` of its own (see the functions in `BENCHMARKS`).
 
-    images_NCHW: np.ndarray  # uint8
-    labels_N: np.ndarray  # int64: 0..K-1, and K for every image that is not iD
-    category_N: np.ndarray  # uint8: ID, AMBIGUOUS or OOD
-    source_N: np.ndarray  # str: a key of `sources.SOURCES`
-
-    def __post_init__(self):
-        _freeze(self, "images_NCHW", "labels_N", "category_N", "source_N")
-        lengths = {name: len(array) for name, array in vars(self).items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"a pool's arrays must be of one length, got {lengths}")
-
-    def __len__(self) -> int:
-        return len(self.labels_N)
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A pool, a test set of iD images, and how the ambiguous part came about; the arrays are read-only."""
-
-    name: str
-    pool: Pool
-    test_images_MCHW: np.ndarray  # uint8
-    test_labels_M: np.ndarray  # int64: 0..K-1
-    class_names: tuple[str, ...]  # of the K classes
-    votes_NV: np.ndarray  # uint8, the class that voter v named for pool image n; NO_VOTE where there was no vote
-    parents_N2: np.ndarray  # int64, pool positions of the two images that a mixture was made from; -1 elsewhere
-
-    def __post_init__(self):
-        _freeze(self, "test_images_MCHW", "test_labels_M", "votes_NV", "parents_N2")
-
-    @property
-    def n_classes(self) -> int:
-        """K, without the auxiliary class."""
-        return len(self.class_names)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """`fingerprint` of this benchmark: results that carry different ones must not be compared."""
-        return fingerprint(self.pool, self.test_images_MCHW, self.test_labels_M)
-
-
-def _freeze(holder, *names: str) -> None:
-    for name in names:
-        array = getattr(holder, name).view()
-        array.flags.writeable = False
-        object.__setattr__(holder, name, array)
-
-
-def fingerprint(pool: Pool, test_images_MCHW: np.ndarray, test_labels_M: np.ndarray) -> str:
-    """SHA-256 over images, labels, categories and their order, of pool and test set, shapes and types included."""
-    digest = hashlib.sha256()
-    for array in (pool.images_NCHW, pool.labels_N, pool.category_N, test_images_MCHW, test_labels_M):
-        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        digest.update(f"{little.dtype.str} {little.shape};".encode())
-        digest.update(little)
-    return digest.hexdigest()
-
-
-def load(name: str, *, folder: Path | None = None) -> Benchmark:
-    """The benchmark called `name`, read from `folder` (default: what ships with alkit).
-
-    ValueError for an unknown name, or for a file that is not the one that was written.
+    `folder` is where its files are; the default is what ships with alkit for MixDigits, and `sources.data_folder()` for
+    the others. ValueError for an unknown name or option, or for a file of MixDigits that is not the one that was
+    written; StoreError for images that are missing or damaged: it says how to get them.
     """
     if name not in BENCHMARKS:
         raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(BENCHMARKS))}")
-    return BENCHMARKS[name](folder)
+    known = [option for option in inspect.signature(BENCHMARKS[name]).parameters if option != "folder"]
+    if unknown := [option for option in options if option not in known]:
+        raise ValueError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
+    return BENCHMARKS[name](folder, **options)
 
 
 def counts(benchmark: Benchmark) -> list[dict]:
@@ -145,16 +88,6 @@ def mixdigits(folder: Path | None = None) -> Benchmark:
     )
     names = tuple("0123456789")
     return Benchmark("mixdigits", pool, test_images, test_labels, names, votes[order], parents[order])
-
-
-def content_order(images: np.ndarray, purpose: str) -> np.ndarray:
-    """Positions of `images` in the order of their SHA-256: a fixed shuffle, whatever order the images come in.
-
-    Each `purpose` has a shuffle of its own: with one for all, the images that a split took first would be missing from
-    the front of the pool, and a position would tell iD from the rest.
-    """
-    keys = [hashlib.sha256(purpose.encode() + image.tobytes()).hexdigest() for image in images]
-    return np.argsort(keys, kind="stable")
 
 
 def split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -248,4 +181,4 @@ def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-BENCHMARKS = {"mixdigits": mixdigits}
+BENCHMARKS = {"mixdigits": mixdigits, "mixmnist": mixes.mixmnist, "mixcifar60": mixes.mixcifar60}

@@ -1,43 +1,41 @@
-"""Public images as uint8 arrays: one function per source, and what a reader must know about each of them.
+"""Where images come from: what a reader must know about each source, and how its images are read.
 
-Every function returns `(images_NHW, labels_N)`: uint8 grey levels in 0..255 with ink bright on black, and int64 labels.
-Nothing is downloaded: the digits ship with scikit-learn, and the letters are drawn from fonts shipped with matplotlib.
+Two sources are made on the spot, by a function each: `digits` and `letters`. All others are read, by `read`, from
+normalised files in the data folder, which are made from what the source comes as the first time that they are wanted.
 """
 
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
-from alkit import rng
+from . import datafiles, rawimages
+from .datafiles import data_folder
+from .glyphs import letters, to_grey  # noqa: F401  (letters is a source like digits)
+from .recipes import closest
+from .store import StoreError
 
-LETTERS = "ABCDEFGHIJ"
-GRID = 8  # pixels a side of an image of load_digits
-BLOCK = 4  # a pixel counts the ink of a 4x4 block of a 32x32 bitmap
-CANVAS = GRID * BLOCK
-FONT_SIZE = 96  # px; large enough that FreeType's hinting is invisible once the glyph fills 32 px
-INK_RANGE = (251, 397)  # 1 % and 99 % quantile of a digit's ink over load_digits, in bitmap pixels of 1,024
-
-# Named one by one, so that a matplotlib with more fonts draws the same letters. Left out, for want of Latin capitals:
-# cmsy10, cmex10, STIXNonUni*, STIXSiz*, the two "Display" faces (four glyphs each) and LastResort.
-FACES = (
-    "DejaVuSans-Bold", "DejaVuSans-BoldOblique", "DejaVuSans-Oblique", "DejaVuSans",
-    "DejaVuSansMono-Bold", "DejaVuSansMono-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSansMono",
-    "DejaVuSerif-Bold", "DejaVuSerif-BoldItalic", "DejaVuSerif-Italic", "DejaVuSerif",
-    "STIXGeneral", "STIXGeneralBol", "STIXGeneralBolIta", "STIXGeneralItalic",
-    "cmb10", "cmmi10", "cmr10", "cmss10", "cmti10", "cmtt10",
-)  # fmt: skip
+ASSETS = Path(__file__).parent / "assets"
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader must know about a source before using its images."""
+    """What a reader must know about a source before using its images, and how it comes to be in the data folder."""
 
     title: str
     licence: str
     citation: str
     origin: str
-    bundled: bool  # True: on disk once alkit and its dependencies are installed; nothing to fetch
+    bundled: bool = False  # True: on disk once alkit and its dependencies are installed; nothing to fetch
+    files: tuple[str, ...] = ()  # its normalised files, without .npz
+    raw: tuple[str, ...] = ()  # what it comes as, in the data folder, where the user has it
+    make: Callable[[Path, Path], dict] | None = None  # normalised files from a data folder and a scratch folder
+    pinned: bool = True  # False: what `make` reads is the user's own, so that it belongs to one data folder alone
 
 
 SOURCES = {
@@ -62,6 +60,88 @@ SOURCES = {
         origin="alkit.sources.letters, drawn from the fonts of matplotlib",
         bundled=True,
     ),
+    "mnist": Source(
+        title="MNIST: 60,000 + 10,000 handwritten digits of 28x28 pixels, 0 to 9",
+        licence="CC BY-SA 3.0",
+        citation="LeCun, Bottou, Bengio and Haffner, 1998. Gradient-based learning applied to document recognition",
+        origin="torchvision.datasets.MNIST: downloaded (12 MB) where the raw files are not in the data folder",
+        files=("mnist_train", "mnist_test"),
+        raw=(
+            "MNIST/raw/train-images-idx3-ubyte.gz",
+            "MNIST/raw/train-labels-idx1-ubyte.gz",
+            "MNIST/raw/t10k-images-idx3-ubyte.gz",
+            "MNIST/raw/t10k-labels-idx1-ubyte.gz",
+        ),  # fmt: skip
+        make=rawimages.mnist,
+    ),
+    "mixmnist_ambiguous": Source(
+        title="Ambiguous digits: 15,000 mixtures of MNIST digits that ten classifiers do not agree on, 28x28 pixels",
+        licence="CC BY-SA 3.0 (made from MNIST)",
+        citation="After NVAE-MNIST of Kim, Kim and Hwang, 2023, arXiv:2303.14433",
+        origin="alkit.ambiguous, trained on MNIST: python -m alkit data --rebuild mixmnist",
+        files=("mixmnist_ambiguous",),
+        pinned=False,
+    ),
+    "nvae_mnist": Source(
+        title="Ambiguous digits made elsewhere, such as NVAE-MNIST: taken where mixmnist_ambiguous.npz holds no votes",
+        licence="CC BY-SA 3.0 (made from MNIST)",
+        citation="Kim, Kim and Hwang, 2023, arXiv:2303.14433; Vahdat and Kautz, 2020, arXiv:2007.03898",
+        origin="`images` uint8 (15000 or more, 28, 28) that you put into the data folder as mixmnist_ambiguous.npz",
+    ),
+    "notmnist_small": Source(
+        title="notMNIST (small, cleaned by hand): 18,724 letters A to J of 28x28 pixels",
+        licence="none stated; for research use, cite the author",
+        citation="Bulatov, 2011. notMNIST dataset, yaroslavvb.blogspot.com/2011/09/notmnist-dataset.html",
+        origin="downloaded (8 MB) where notMNIST_small.tar.gz is not in the data folder",
+        files=("notmnist_small",),
+        raw=(rawimages.NOTMNIST,),
+        make=rawimages.notmnist_small,
+    ),
+    "cifar100": Source(
+        title="CIFAR-100: 50,000 + 10,000 colour images of 32x32 pixels, 100 classes in 20 superclasses",
+        licence="none stated; cite the author",
+        citation="Krizhevsky, 2009. Learning multiple layers of features from tiny images",
+        origin="torchvision.datasets.CIFAR100: downloaded (169 MB) where the archive is not in the data folder",
+        files=("cifar100_train", "cifar100_test"),
+        raw=("cifar-100-python.tar.gz",),
+        make=rawimages.cifar100,
+    ),
+    "svhn": Source(
+        title="SVHN, test split: 26,032 colour images of house numbers of 32x32 pixels, 0 to 9",
+        licence="for non-commercial use only",
+        citation="Netzer et al., 2011. Reading digits in natural images with unsupervised feature learning",
+        origin="torchvision.datasets.SVHN: downloaded (64 MB) where test_32x32.mat is not in the data folder",
+        files=("svhn",),
+        raw=("test_32x32.mat",),
+        make=rawimages.svhn,
+    ),
+    "lsun_fix": Source(
+        title="LSUN-FIX: 10,000 scenes of LSUN, resized without artefacts to 32x32 pixels",
+        licence="none stated; for research use, cite the authors",
+        citation="Tack, Mo, Jeong and Shin, 2020, arXiv:2007.08176; LSUN: Yu et al., 2015, arXiv:1506.03365",
+        origin="LSUN_fix.zip (or the directory LSUN_fix) that you put into the data folder: see github.com/alinlab/CSI",
+        files=("lsun_fix",),
+        raw=("LSUN_fix.zip", "LSUN_fix"),
+        make=rawimages.lsun_fix,
+        pinned=False,
+    ),
+    "scenes": Source(
+        title="Natural scenes (buildings, forest, glacier, mountain, sea, street), 32x32: a stand-in for LSUN-FIX",
+        licence="for research use",
+        citation="none known; the six classes are those of the Intel image classification challenge, 2018",
+        origin="scenes.npz (`images` uint8 (N, 32, 32, 3)) that you put into the data folder",
+        files=("scenes",),
+        pinned=False,
+    ),
+    "house_numbers": Source(
+        title="House numbers: 7,500 generated colour images of digits in 22 type faces, 32x32: a stand-in for SVHN",
+        licence="Fonts: DejaVu (Bitstream Vera licence), STIX (SIL OFL 1.1), Computer Modern (BaKoMa licence)",
+        citation="After SVHN of Netzer et al., 2011",
+        origin="alkit.house_numbers, drawn from the fonts of matplotlib on first use",
+        bundled=True,
+        files=("house_numbers",),
+        make=rawimages.house_numbers,
+    ),
 }
 
 
@@ -73,70 +153,92 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return to_grey(bunch.images), bunch.target.astype(np.int64)
 
 
-def to_grey(counts: np.ndarray) -> np.ndarray:
-    """Ink counts 0..16 of 4x4 blocks as uint8 grey levels 0..255, in seventeen equal steps."""
-    return np.rint(counts * (255 / BLOCK**2)).astype(np.uint8)
+def read(name: str, folder: Path | str | None = None, *, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The arrays of the normalised file `name`: `images` uint8 (N, *shape); `labels`, `label_names` where it has any.
 
+    `name` is a file of a source (`mnist_train`, `scenes`), or a directory of your own images in the data folder. These
+    are brought to `shape` (`rawimages.directory` says how), and read once: delete `<name>.npz` after a change.
 
-def block_sums(bitmap_HW: np.ndarray) -> np.ndarray:
-    """Ink counts 0..16 of the 4x4 blocks of a binary bitmap: the step that made `load_digits`."""
-    height, width = bitmap_HW.shape
-    return bitmap_HW.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).sum((1, 3))
-
-
-def letters(count: int, *, seed: int, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """`count` letters, from number `first` on: `images_NHW` uint8 (count, 8, 8) and `labels_N` int64 (0..9 = A..J).
-
-    Letter i is `LETTERS[i % 10]` and depends on (seed, i) alone, so that any can be drawn again without the rest.
-    Needs matplotlib, for its fonts, and Pillow.
+    A file that is not there is made first, in the data folder; where that cannot be written to, in the user's cache
+    directory, or (a source that is the user's own) in memory alone. ValueError for an unknown name, StoreError for
+    images that are missing (it says how to get them), damaged, or of another shape.
     """
-    numbers = range(first, first + count)
-    images_NHW = np.stack([to_grey(block_sums(_letter_bitmap(i, seed))) for i in numbers])
-    return images_NHW, np.array([i % len(LETTERS) for i in numbers], dtype=np.int64)
+    folder = data_folder(folder)
+    if not name or Path(name).name != name:
+        raise ValueError(f"a source of images is named without a path, got {name!r}: put it into {folder}")
+    path = found(name, folder)
+    arrays = datafiles.read(path) if path else _make(name, folder, shape)
+    if arrays["images"].shape[1:] != shape:
+        given = "x".join(map(str, arrays["images"].shape[1:]))
+        wanted = "x".join(map(str, shape))
+        raise StoreError(
+            f"{path or name} holds images of {given}, not {wanted}; name another source, or delete it to have it remade"
+        )
+    return arrays
 
 
-def _letter_bitmap(number: int, seed: int) -> np.ndarray:
-    """Letter `number` as a binary bitmap (32, 32); drawn anew until its ink is what a handwritten digit has."""
-    stream = rng.numpy_stream(seed, "letters", number)
-    while True:
-        bitmap_HW = _place(_glyph(LETTERS[number % len(LETTERS)], stream), stream)
-        if INK_RANGE[0] <= bitmap_HW.sum() <= INK_RANGE[1]:
-            return bitmap_HW
+def found(name: str, folder: Path) -> Path | None:
+    """The normalised file `name`: in the data folder, in the user's cache (unless it is the user's own), or shipped."""
+    source = _source(name)
+    places = _homes(source, folder) + ((ASSETS,) if source else ())
+    return next((path for place in places if (path := place / f"{name}.npz").is_file()), None)
 
 
-def _glyph(letter: str, stream: np.random.Generator):
-    """`letter` in a random face, pen width, slant and rotation: a Pillow image cropped to the ink."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    face = FACES[stream.integers(len(FACES))]
-    font = ImageFont.truetype(_font_folder() / f"{face}.ttf", FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
-    side = 2 * FONT_SIZE
-    image = Image.new("L", (side, side))
-    pen = int(stream.integers(0, 7))  # px of outline on either side: handwriting has thicker strokes than type
-    ImageDraw.Draw(image).text((side / 2, side / 2), letter, fill=255, font=font, anchor="mm", stroke_width=pen)
-    slant = stream.uniform(-0.2, 0.2)
-    shear = (1, slant, -slant * side / 2, 0, 1, 0)
-    image = image.transform(image.size, Image.Transform.AFFINE, shear, Image.Resampling.BILINEAR)
-    image = image.rotate(stream.uniform(-8, 8), Image.Resampling.BILINEAR)
-    return image.crop(image.getbbox())
+def _homes(source: Source | None, folder: Path) -> tuple[Path, ...]:
+    """Where a file of `source` may be written: what is the user's own must not turn up in another data folder."""
+    return (folder, datafiles.user_cache()) if source and source.pinned else (folder,)
 
 
-def _place(glyph, stream: np.random.Generator) -> np.ndarray:
-    """`glyph` scaled to the height that digits have, shifted a little and made binary: bool (32, 32)."""
-    from PIL import Image
-
-    height = int(stream.integers(CANVAS - 3, CANVAS + 1))
-    natural = height * glyph.width / glyph.height
-    width = int(np.clip(natural * stream.uniform(0.75, 1.0), 10, 25))  # digits keep clear of the outer columns
-    glyph = glyph.resize((width, height), Image.Resampling.BOX)
-    left = (CANVAS - width) // 2 + int(stream.integers(-2, 3))
-    top = int(stream.integers(0, CANVAS - height + 1))
-    canvas = Image.new("L", (CANVAS, CANVAS))
-    canvas.paste(glyph, (left, top))
-    return np.asarray(canvas) >= 128
+def _source(name: str) -> Source | None:
+    return next((source for source in SOURCES.values() if name in source.files), None)
 
 
-def _font_folder() -> Path:
-    import matplotlib
+def _make(name: str, folder: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The arrays of a normalised file that is not there yet, which is then written where there is room for it."""
+    source = _source(name)
+    if source is None and not (folder / name).is_dir():
+        known = sorted(file for s in SOURCES.values() for file in s.files)
+        raise ValueError(
+            f"unknown source of images {name!r}{closest(name, known)}: it is neither one of {', '.join(known)}, "
+            f"nor a file {name}.npz or a directory of images {name} in {folder}"
+        )
+    if source is not None and source.make is None:
+        raise StoreError(f"{name}.npz is not in {folder}: {source.origin}")
+    home = next((place for place in _homes(source, folder) if datafiles.can_write(place)), None)
+    lock = source.files[0] if source else name  # one for all files of a source, which are made together
+    with FileLock(home / f".{lock}.lock") if home else contextlib.nullcontext():
+        if path := found(name, folder):  # made by another process meanwhile
+            return datafiles.read(path)
+        with _scratch(lock, home) as scratch:
+            made = source.make(folder, scratch) if source else {name: rawimages.directory(folder / name, shape)}
+        for file, arrays in made.items():
+            if home and not found(file, folder):
+                datafiles.write(home, file, **arrays)
+    return made[name] | ({"labels": made[name]["labels"].astype(np.int64)} if "labels" in made[name] else {})
 
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+@contextlib.contextmanager
+def _scratch(name: str, home: Path | None):
+    """A folder for downloads, on the disk that the normalised file goes to; gone at the end, whatever happens."""
+    for left in home.glob(f".{name}.*.part") if home else ():  # by a process that was killed: the lock is ours
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    with tempfile.TemporaryDirectory(".part", f".{name}.", home, ignore_cleanup_errors=True) as scratch:
+        yield Path(scratch)
+
+
+def inventory(folder: Path | str | None = None) -> list[dict]:
+    """One row a source: `name`, `state` (bundled, present, raw files present, missing), `bytes` and `paths` on disk."""
+    folder = data_folder(folder)
+    rows = []
+    for name, source in SOURCES.items():
+        files = [path for file in source.files if (path := found(file, folder))]
+        raw = [folder / file for file in source.raw if (folder / file).exists()]
+        complete = bool(files) and len(files) == len(source.files)
+        state = "present" if complete else "bundled" if source.bundled else "raw files present" if raw else "missing"
+        rows.append({"name": name, "state": state, "bytes": sum(map(_size, files + raw)), "paths": files + raw})
+    return rows
+
+
+def _size(path: Path) -> int:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

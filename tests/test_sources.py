@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import SVC
 
-from alkit import sources
+from alkit import glyphs, sources
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_block_sums_count_the_ink_of_4x4_blocks():
     bitmap[5, 0] = True
     expected = np.zeros((8, 8), int)
     expected[0, 1], expected[1, 0] = 16, 1
-    assert np.array_equal(sources.block_sums(bitmap), expected)
+    assert np.array_equal(glyphs.block_sums(bitmap), expected)
 
 
 def test_letters_have_the_resolution_levels_and_ink_of_digits(letters):
@@ -56,10 +56,10 @@ def test_every_face_draws_ten_different_letters():
     """A font without Latin capitals would draw one box ten times."""
     from PIL import ImageFont
 
-    for face in sources.FACES:
-        font = ImageFont.truetype(sources._font_folder() / f"{face}.ttf", 40)
-        assert len({bytes(font.getmask(letter)) for letter in sources.LETTERS}) == 10, face
-    assert len(set(sources.FACES)) == len(sources.FACES)
+    for face in glyphs.FACES:
+        font = ImageFont.truetype(glyphs.font_folder() / f"{face}.ttf", 40)
+        assert len({bytes(font.getmask(letter)) for letter in glyphs.LETTERS}) == 10, face
+    assert len(set(glyphs.FACES)) == len(glyphs.FACES)
 
 
 def test_every_source_says_where_it_comes_from_and_under_which_licence():
