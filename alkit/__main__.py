@@ -23,24 +23,37 @@ def main(argv: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options; each command's function is its `do`."""
-    top = argparse.ArgumentParser(prog="python -m alkit", description="A reproducible study of deep active learning under realistic data pools.")
+    about = "A reproducible study of deep active learning under realistic data pools."
+    top = argparse.ArgumentParser(prog="python -m alkit", description=about)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="execute notebooks through papermill", description=run_.__doc__)
     run.add_argument("notebook", nargs="+", help="'all', or names such as 04 or 04_active_learning_curves")
-    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a notebook parameter")
-    run.add_argument("--list", action="store_true", help="print the notebooks' parameters and their defaults, run nothing")
+    run.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a notebook parameter",
+    )
+    run.add_argument("--list", action="store_true", help="print the notebooks' parameters, run nothing")
     run.set_defaults(do=run_)
 
-    table = commands.add_parser("table", help="print the paper's Table 2 from a result table", description=table_.__doc__)
+    table = commands.add_parser("table", help="print the paper's Table 2 from results", description=table_.__doc__)
     benchmark_and_profile(table)
-    table.add_argument("--committed", action="store_true", help="from the study's committed results, not from this machine's")
+    table.add_argument("--committed", action="store_true", help="of the study's committed results, not this machine's")
     table.set_defaults(do=table_)
 
-    data = commands.add_parser("data", help="list the sources of images, or build the ambiguous ones", description=data_.__doc__)
-    data.add_argument("--rebuild", metavar="BENCHMARK", help="build the ambiguous images of a benchmark from scratch (mixdigits, mixmnist)")
-    data.add_argument("--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, instead of over the shipped ones or to the data folder")
+    data = commands.add_parser("data", help="list the sources of images, or build some", description=data_.__doc__)
+    data.add_argument(
+        "--rebuild", metavar="BENCHMARK", help="build the ambiguous images of mixdigits or mixmnist again"
+    )
+    data.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, not to where they are read"
+    )
     data.set_defaults(do=data_)
 
     clean = commands.add_parser("clean", help="delete runs, caches and executed notebooks", description=clean_.__doc__)

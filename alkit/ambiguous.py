@@ -100,6 +100,19 @@ def build(
     return AmbiguousSet(images, votes, parents, passed / drawn, accuracy_V, float(is_ambiguous(test_votes).mean()))
 
 
+def measured(made: AmbiguousSet, real_N1HW: np.ndarray) -> dict:
+    """What to record of a built set: how good the vote was, and how well blur alone tells it from `real_N1HW`."""
+    return {
+        "share of mixtures that pass the vote": round(made.share_passed, 4),
+        "share of test digits that pass the vote": round(made.test_passed, 4),
+        "voters' accuracy on the test set": [round(float(accuracy), 4) for accuracy in made.voter_accuracy_V],
+        "shortcut AUROC": {
+            model: round(shortcut_auroc(real_N1HW, made.images_N1HW, model=model), 4)
+            for model in ("logistic", "boosting")
+        },
+    }
+
+
 def _mixtures(model, images_N1HW, recipe, seed, number):
     """Round `number` of mixtures of two distinct images, grey levels transported, and the rows of their parents."""
     n, stream = len(images_N1HW), rng.numpy_stream(seed, "generator.mixtures", number)

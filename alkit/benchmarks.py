@@ -16,7 +16,17 @@ import numpy as np
 
 from . import ambiguous, mixes, sources
 from .pools import (  # noqa: F401  (a benchmark and what it is made of are known by this module's name)
-    AMBIGUOUS, CATEGORIES, ID, NO_VOTE, OOD, Benchmark, Part, Pool, assemble, content_order, fingerprint,
+    AMBIGUOUS,
+    CATEGORIES,
+    ID,
+    NO_VOTE,
+    OOD,
+    Benchmark,
+    Part,
+    Pool,
+    assemble,
+    content_order,
+    fingerprint,
 )  # fmt: skip
 from .store import write_atomic
 from .training import threads
@@ -122,15 +132,7 @@ def rebuild_mixdigits(
             progress=progress,
         )  # fmt: skip
     letter_images, letter_labels = sources.letters(count, seed=seed)
-    measured = {
-        "share of mixtures that pass the vote": round(made.share_passed, 4),
-        "share of test digits that pass the vote": round(made.test_passed, 4),
-        "voters' accuracy on the test set": [round(float(a), 4) for a in made.voter_accuracy_V],
-        "shortcut AUROC": {
-            model: round(ambiguous.shortcut_auroc(images, made.images_N1HW, model=model), 4)
-            for model in ("logistic", "boosting")
-        },
-    }
+    measured = ambiguous.measured(made, images)
     provenance = {
         "made by": "alkit.benchmarks.rebuild_mixdigits",
         "seed": seed,

@@ -195,15 +195,7 @@ def build_mixmnist_ambiguous(
         images_N1HW, labels[order], test_images=test["images"][:, None], test_labels=test["labels"], count=count,
         recipe=recipe, seed=seed, device=device, progress=progress,
     )  # fmt: skip
-    measured = {
-        "share of mixtures that pass the vote": round(made.share_passed, 4),
-        "share of test digits that pass the vote": round(made.test_passed, 4),
-        "voters' accuracy on the test set": [round(float(a), 4) for a in made.voter_accuracy_V],
-        "shortcut AUROC": {  # as many real images: all would take gigabytes
-            model: round(ambiguous.shortcut_auroc(images_N1HW[:count], made.images_N1HW, model=model), 4)
-            for model in ("logistic", "boosting")
-        },
-    }
+    measured = ambiguous.measured(made, images_N1HW[:count])  # as many real images: all would take gigabytes
     provenance = {
         "made by": "alkit.mixes.build_mixmnist_ambiguous", "seed": seed, "recipe": asdict(recipe),
         "licence": sources.SOURCES["mixmnist_ambiguous"].licence,

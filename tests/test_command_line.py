@@ -48,7 +48,11 @@ def say(capsys, monkeypatch):
         (["table", "--benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny'"),
         (["table", "--profile", "fast"], 2, "alkit: unknown profile 'fast'"),
         (["table", "--benchmark", "tiny"], 2, "make it: python -m alkit run 04 -p benchmark tiny -p profile laptop"),
-        (["data", "--rebuild", "mixcifar60"], 2, "alkit: 'mixcifar60' has no built images; mixdigits and mixmnist have"),
+        (
+            ["data", "--rebuild", "mixcifar60"],
+            2,
+            "alkit: 'mixcifar60' has no built images; mixdigits and mixmnist have",
+        ),
         (["data", "--into", "folder"], 2, "alkit: --into goes with --rebuild BENCHMARK"),
     ],
 )

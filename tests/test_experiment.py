@@ -12,12 +12,12 @@ import torch
 from conftest import TESTS, contents, register, run_folder, tables, tiny, tiny_benchmark
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize as unit
 from threadpoolctl import threadpool_info
 
 from alkit import acquisition, benchmarks, experiment, learners, rng
 from alkit.benchmarks import AMBIGUOUS, ID, OOD, Benchmark, Pool
 from alkit.experiment import Cell
-from alkit.learners import unit
 
 METHODS = [
     ("supervised", "random"), ("supervised", "least_confidence"), ("supervised", "entropy"), ("supervised", "ddu"),
