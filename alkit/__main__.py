@@ -136,7 +136,7 @@ def table_(args) -> int:
 
 
 def data_(args) -> int:
-    """List every source of images: whether it is here, its size on disk, where it comes from, its licence, whom to cite."""
+    """List every source of images: whether it is here, its size, where it comes from, its licence, whom to cite."""
     if args.into and not args.rebuild:
         raise ValueError("--into goes with --rebuild BENCHMARK")
     if args.rebuild:
