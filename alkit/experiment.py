@@ -233,8 +233,9 @@ class Loop:
         wanted = min(self.recipe.stage_id, self.recipe.stop_id - self.counts[ID])
         stream = rng.numpy_stream(self.cell.seed, "strategy", stage)
         view = acquisition.View(
-            shown.features_ND, shown.probs_NC, self.answers_N.copy(), self.benchmark.n_classes, wanted, stream
-        )
+            shown.features_ND, shown.probs_NC, self.answers_N.copy(), self.benchmark.n_classes, wanted, stream,
+            shown.head,
+        )  # fmt: skip
         target, picks = self.counts[ID] + wanted, []
         for index in acquisition.order(self.cell.strategy, view, **self.cell.strategy_options):
             picks.append(self._pick(stage, len(picks), index))

@@ -16,21 +16,24 @@ from torch.nn import functional as F
 class HierarchicalVAE(nn.Module):
     """The generator; images are (B, 1, size, size), float in 0..1.
 
-    `scales` are the sides of the latent maps, coarse to fine, each about half of the next and the last of `size`.
-    At each there are `groups` latent maps of `latents` channels; every hidden map has `width` channels.
+    Each `patch` x `patch` square of pixels is one position of the finest hidden map, whose side is `size` / `patch`.
+    `scales` are the sides of the latent maps, coarse to fine, each about half of the next and the last of the finest
+    hidden map's. At each there are `groups` latent maps of `latents` channels; every hidden map has `width` channels.
     """
 
-    def __init__(self, size: int, scales: Sequence[int], *, groups: int, latents: int, width: int):
+    def __init__(self, size: int, scales: Sequence[int], *, groups: int, latents: int, width: int, patch: int = 1):
         super().__init__()
-        self.sides = (*scales[1:], size)
-        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), Cell(width))
+        self.patch, self.sides = patch, (*scales[1:], size // patch)
+        self.stem = nn.Sequential(nn.Conv2d(patch**2, width, 3, padding=1), Cell(width))
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, width, 3, stride=2, padding=1), Cell(width), Cell(width)) for _ in scales
         )
         self.top = nn.Parameter(torch.zeros(1, width, scales[0], scales[0]))
         self.groups = nn.ModuleList(nn.ModuleList(LatentGroup(width, latents) for _ in range(groups)) for _ in scales)
         self.up = nn.ModuleList(nn.Sequential(nn.Conv2d(width, width, 3, padding=1), Cell(width)) for _ in scales)
-        self.head = nn.Sequential(Cell(width), nn.BatchNorm2d(width), nn.SiLU(), nn.Conv2d(width, 2, 3, padding=1))
+        self.head = nn.Sequential(
+            Cell(width), nn.BatchNorm2d(width), nn.SiLU(), nn.Conv2d(width, 2 * patch**2, 3, padding=1)
+        )
 
     def forward(self, images_B1HW: torch.Tensor, generator: torch.Generator):
         """Logistic location and log scale of every pixel, each (B, 1, H, W); KL of every group `kl_LB` (nats); latents.
@@ -63,19 +66,20 @@ class HierarchicalVAE(nn.Module):
 
     def _pyramid(self, images_B1HW):
         """Encoder maps, one a scale, coarse to fine."""
-        maps, pyramid = self.stem(images_B1HW), []
+        maps, pyramid = self.stem(F.pixel_unshuffle(images_B1HW, self.patch)), []
         for down in self.down:
             maps = down(maps)
             pyramid.insert(0, maps)
         return pyramid
 
     def _rise(self, path_BCHW, step):
-        """From scale number `step` to the next finer one; the last step leads to the size of the image."""
+        """From scale number `step` to the next finer one; the last step leads to the finest hidden map."""
         side = self.sides[step]
         return self.up[step](F.interpolate(path_BCHW, size=(side, side), mode="nearest"))
 
     def _pixels(self, path_BCHW):
-        location, log_scale = self.head(path_BCHW).chunk(2, 1)
+        parts = self.head(path_BCHW).float().chunk(2, 1)
+        location, log_scale = (F.pixel_shuffle(part, self.patch) for part in parts)
         return location + 0.5, (log_scale - 1).clamp(-7, 1)
 
 
@@ -91,7 +95,7 @@ class LatentGroup(nn.Module):
 
     def relative_posterior(self, path_BCHW, seen_BCHW):
         """How far the posterior's mean is from the prior's, in the latter's deviations, and the log ratio of both."""
-        shift, log_ratio = self.posterior(path_BCHW + seen_BCHW).chunk(2, 1)
+        shift, log_ratio = self.posterior(path_BCHW + seen_BCHW).float().chunk(2, 1)
         return shift, _bounded(log_ratio)
 
     def descend(self, path_BCHW, standard_BCHW):

@@ -13,9 +13,8 @@ The `stage` names the random streams that a fit draws from, so a fit depends on 
 
 import copy
 import inspect
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,33 +22,25 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from . import models, rng
-from .recipes import Recipe, closest
-from .training import extract, schedule, threads, train_classifier, train_contrastive
+from .head import Head
+from .recipes import closest
+from .representation import Features, Setting, first_representation
+from .representation import Representation as Representation
+from .training import extract, schedule, threads, train_classifier
 
-Features = Literal["encoder", "projected"]
+NEVER = -1e4  # a logit whose exponential is 0
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a learner shows of the pool: `features_ND` and `probs_NC` (C = K + 1), float32, rows in pool order."""
+    """What a learner shows of the pool: `features_ND` and `probs_NC` (C = K + 1), float32, rows in pool order.
+
+    `head` is the last layer of the classifier that gave the probabilities, with that classifier's own features.
+    """
 
     features_ND: np.ndarray
     probs_NC: np.ndarray
-
-
-@dataclass
-class Setting:
-    """What every learner is made from. `images_NCHW`: the pool, uint8, on the device it is to be trained on.
-
-    `cache(name, inputs, build)` keeps what is the same for every run of a seed (the stage-0 representation).
-    """
-
-    images_NCHW: torch.Tensor
-    n_classes: int
-    recipe: Recipe
-    seed: int
-    cache: Callable
-    progress: bool = False
+    head: Head
 
 
 def labelled_rows(answers_N: np.ndarray, n_classes: int, seed: int, stage: int, device) -> tuple:
@@ -77,8 +68,8 @@ def train_on_labelled(net: models.Classifier, s: Setting, answers_N: np.ndarray,
     )
 
 
-def probabilities(net, images_NCHW, recipe) -> tuple[np.ndarray, np.ndarray]:
-    """(features_ND, probs_NC) of a `models.Classifier` in one pass over the images."""
+def probabilities(net, images_NCHW, recipe) -> tuple[Head, np.ndarray]:
+    """(head, probs_NC) of a `models.Classifier` in one pass over the images."""
 
     def both(x):
         features = net.encoder(x)
@@ -86,13 +77,14 @@ def probabilities(net, images_NCHW, recipe) -> tuple[np.ndarray, np.ndarray]:
 
     out = extract(net, images_NCHW, recipe, forward=both)
     features, logits = out.split([net.encoder.width, net.linear.out_features], 1)
-    return features.numpy(), logits.softmax(1).numpy()
+    weight_CD, bias_C = (part.detach().cpu().numpy() for part in (net.linear.weight, net.linear.bias))
+    return Head(features.numpy(), weight_CD, bias_C), logits.softmax(1).numpy()
 
 
 class Supervised:
     """A classifier trained from scratch on the labelled samples at each stage; features are its penultimate layer."""
 
-    shows = ("features", "probs")
+    shows = ("features", "probs", "head")
     pays_for_all = False  # under `initial="paper"` it sees and pays for the initial set's iD samples only
 
     def __init__(self, setting: Setting):
@@ -110,7 +102,8 @@ class Supervised:
         return models.classifier(body, s.n_classes + 1, seed=seed, device=device)
 
     def show(self) -> Shown:
-        return Shown(*probabilities(self.net, self.setting.images_NCHW, self.setting.recipe))
+        head, probs_NC = probabilities(self.net, self.setting.images_NCHW, self.setting.recipe)
+        return Shown(head.features_ND, probs_NC, head)
 
     def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
         """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
@@ -124,64 +117,6 @@ class Supervised:
         self.net.load_state_dict(state["net"])
 
 
-class Representation:
-    """Encoder and projection head trained by Eq. 2; the part that `contrastive` and `probe` share."""
-
-    def __init__(self, setting: Setting):
-        self.setting = setting
-        recipe, images = setting.recipe, setting.images_NCHW
-        seed = rng.integer(setting.seed, "model")
-        self.encoder = models.encoder(recipe, images.shape[1], seed=seed, device=images.device)
-        self.head = models.projection_head(recipe, self.encoder.width, seed=seed, device=images.device)
-
-    def train(self, answers_N: np.ndarray, stage: int, *, epochs: int, warmup: int) -> list[dict]:
-        """Train on, in place: L_con on what is not asked, L_supcon on what is."""
-        s, device = self.setting, self.setting.images_NCHW.device
-        asked = answers_N >= 0
-        rows_U, rows_L = (torch.from_numpy(np.flatnonzero(mask)).to(device) for mask in (~asked, asked))
-        if not len(rows_U):
-            return []
-        labels_L = torch.from_numpy(answers_N[asked]).to(device)
-        return train_contrastive(
-            self.encoder, self.head, s.images_NCHW, rows_U, rows_L, labels_L, s.recipe,
-            epochs=epochs, warmup=warmup, seed=s.seed, stage=stage, progress=s.progress,
-        )  # fmt: skip
-
-    def features(self, which: Features, images_NCHW: torch.Tensor | None = None) -> np.ndarray:
-        """(N, D) features of the pool, or of other images: the encoder's output, or the projection head's."""
-        net = self.encoder if which == "encoder" else torch.nn.Sequential(self.encoder, self.head)
-        images_NCHW = self.setting.images_NCHW if images_NCHW is None else images_NCHW
-        return extract(net, images_NCHW, self.setting.recipe).numpy()
-
-    def state(self) -> dict:
-        return {"encoder": self.encoder.state_dict(), "head": self.head.state_dict()}
-
-    def restore(self, state: dict) -> None:
-        self.encoder.load_state_dict(state["encoder"])
-        self.head.load_state_dict(state["head"])
-
-
-def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
-    """The representation of stage 0, trained on the whole pool with nothing labelled, and its loss history.
-
-    It is the same for every strategy of a seed, so it comes from the setting's cache where it was trained before.
-    """
-    representation = Representation(setting)
-    recipe, images = setting.recipe, setting.images_NCHW
-
-    def build() -> dict:
-        nothing = np.full(len(images), -1, dtype=np.int64)
-        epochs, warmup = recipe.con_first_epochs, recipe.con_warmup
-        history = representation.train(nothing, 0, epochs=epochs, warmup=warmup)
-        return {**representation.state(), "history": history}
-
-    used = ("net", "strides", "projection", "con_", "rotate", "shear", "scale", "shift", "bf16", "cpu_threads")
-    inputs = {name: value for name, value in asdict(recipe).items() if name.startswith(used) and name != "con_epochs"}
-    state = setting.cache("representation", {**inputs, "seed": setting.seed, "device": images.device.type}, build)
-    representation.restore(state)
-    return representation, state["history"]
-
-
 class Contrastive:
     """SimCLR on the unlabelled pool + SupCon on the labelled (Eq. 2), and a classifier fine-tuned from it at each
     stage.
@@ -190,7 +125,7 @@ class Contrastive:
     fine-tuning never touches it. `features`: "encoder" (before the projection head) or "projected".
     """
 
-    shows = ("features", "probs")
+    shows = ("features", "probs", "head")
     pays_for_all = True
 
     def __init__(self, setting: Setting, *, features: Features = "encoder"):
@@ -213,7 +148,8 @@ class Contrastive:
         return models.classifier(body, s.n_classes + 1, seed=seed, device=s.images_NCHW.device)
 
     def show(self) -> Shown:
-        return Shown(self.representation.features(self.which), self.predict(self.setting.images_NCHW))
+        head, probs_NC = probabilities(self.net, self.setting.images_NCHW, self.setting.recipe)
+        return Shown(self.representation.features(self.which), probs_NC, head)
 
     predict = Supervised.predict
 
@@ -233,7 +169,7 @@ class Probe:
     `features`: "encoder" (before the projection head) or "projected".
     """
 
-    shows = ("features", "probs")
+    shows = ("features", "probs", "head")
     pays_for_all = True
 
     def __init__(self, setting: Setting, *, features: Features = "encoder"):
@@ -268,7 +204,14 @@ class Probe:
         return probs_NC
 
     def show(self) -> Shown:
-        return Shown(self.features_ND, self._probs(self.features_ND))
+        return Shown(self.features_ND, self._probs(self.features_ND), self._head())
+
+    def _head(self) -> Head:
+        """The regression as a layer of K + 1 outputs; a class without a label has a bias that leaves it nothing."""
+        n_outputs, width = self.setting.n_classes + 1, self.features_ND.shape[1]
+        weight_CD, bias_C = np.zeros((n_outputs, width), np.float32), np.full(n_outputs, NEVER, np.float32)
+        weight_CD[self.classes], bias_C[self.classes] = self.weights, self.bias
+        return Head(normalize(self.features_ND), weight_CD, bias_C)
 
     def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
         """Class probabilities (N, K + 1) of uint8 images on the learner's device."""

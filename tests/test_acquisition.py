@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 
 from alkit.acquisition import NOT_ASKED, STRATEGIES, View, check_options, get, order, strategy
 from alkit.acquisition.density import fit_gaussians, log_density
+from alkit.head import Head
 
 RANKED = ("random", "least_confidence", "entropy", "margin", "ddu")
 
@@ -31,8 +32,16 @@ def make_pool(*, n=60, n_classes=3, dim=4, labelled=20, quota=4, seed=0):
     return {"features_ND": features, "probs_NC": probs, "answers_N": answers, "n_classes": n_classes, "quota": quota}
 
 
+def make_head(pool, seed=0):
+    """A last layer on the pool's own features."""
+    rng = np.random.default_rng(seed)
+    n_outputs, dim = pool["n_classes"] + 1, pool["features_ND"].shape[1]
+    weight, bias = rng.normal(size=(n_outputs, dim)), rng.normal(size=n_outputs)
+    return Head(pool["features_ND"], weight.astype(np.float32), bias.astype(np.float32))
+
+
 def make_view(pool, seed=0):
-    return View(**pool, rng=np.random.default_rng(seed))
+    return View(**{"head": make_head(pool), **pool}, rng=np.random.default_rng(seed))
 
 
 def one_hot(columns, n_columns):
@@ -187,6 +196,9 @@ def test_registering_refuses_a_taken_name_and_an_option_that_cannot_be_checked()
         ({"answers_N": np.full(60, -1.0)}, "answers must be integers"),
         ({"answers_N": np.full(60, 4)}, "answers must lie in -1..3"),
         ({"quota": 0}, "quota must be at least 1"),
+        ({"head": make_head(make_pool(n=59))}, "a head must be of shapes"),
+        ({"head": make_head(make_pool(n_classes=2))}, "a head must be of shapes"),
+        ({"head": Head(np.zeros((60, 4)), np.full((4, 4), np.nan), np.zeros(4))}, "head holds values that are not"),
     ],
 )
 def test_view_refuses_what_does_not_fit_together(change, message):
@@ -196,12 +208,15 @@ def test_view_refuses_what_does_not_fit_together(change, message):
 
 def test_view_shows_the_documented_fields_alone_and_none_can_be_written():
     view = make_view(CASES["ordinary"])
-    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng"}
+    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head"}
     assert {f.name for f in dataclasses.fields(view)} == set(vars(view)) == documented
     assert {name for name in dir(view) if not name.startswith("_")} == documented | {"unasked"}
     for name in ("features_ND", "probs_NC", "answers_N"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(view, name)[0] = 0
+    for part in vars(view.head).values():
+        with pytest.raises(ValueError, match="read-only"):
+            part[0] = 0
     with pytest.raises(dataclasses.FrozenInstanceError):
         view.labels_N = np.zeros(60)
 

@@ -359,7 +359,7 @@ def test_cell_that_cannot_run_is_refused_before_anything_is_written(cell, said, 
 def test_diverged_learner_is_named_and_its_finished_stages_stay(tmp_path, monkeypatch):
     def nothing(self):
         shown = show(self)
-        return learners.Shown(shown.features_ND * np.nan, shown.probs_NC)
+        return learners.Shown(shown.features_ND * np.nan, shown.probs_NC, shown.head)
 
     show = learners.Probe.show
     monkeypatch.setattr(learners.Probe, "show", nothing)

@@ -8,7 +8,7 @@ import torch
 from conftest import TINY, tiny, tiny_benchmark
 from sklearn.linear_model import LogisticRegression
 
-from alkit import experiment, learners, recipes, rng, training
+from alkit import experiment, learners, recipes, representation, rng, training
 from alkit.learners import Setting, labelled_rows
 from alkit.store import Cache, from_bytes, to_bytes
 
@@ -54,6 +54,16 @@ def test_learner_shows_a_row_of_features_and_of_probabilities_for_every_image(na
     assert shown.features_ND.dtype == shown.probs_NC.dtype == np.float32
     assert np.allclose(shown.probs_NC.sum(1), 1, atol=1e-5) and shown.probs_NC.min() >= 0
     assert np.allclose(learner.predict(learner.setting.images_NCHW), shown.probs_NC, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_head_on_its_features_gives_the_probabilities(name, options, tmp_path):
+    learner, given = make(name, tmp_path, options=options), answers()
+    learner.fit(np.where(given == 1, -1, given), 0)  # class 1 without a label
+    shown = learner.show()
+    logits = shown.head.features_ND @ shown.head.weight_CD.T + shown.head.bias_C
+    assert np.allclose(torch.from_numpy(logits).softmax(1).numpy(), shown.probs_NC, atol=1e-5)
+    assert all(part.dtype == np.float32 for part in vars(shown.head).values())
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -196,7 +206,7 @@ def test_model_and_batches_of_a_stage_do_not_hang_on_what_was_asked_before(tmp_p
 
 def test_representation_carries_on_and_fine_tuning_never_touches_it(tmp_path, monkeypatch):
     seen = []
-    train_classifier, train_contrastive = learners.train_classifier, learners.train_contrastive
+    train_classifier, train_contrastive = learners.train_classifier, representation.train_contrastive
 
     def watched_classifier(net, *args, **kwargs):
         before = flat(learner.representation.encoder.state_dict())
@@ -212,7 +222,7 @@ def test_representation_carries_on_and_fine_tuning_never_touches_it(tmp_path, mo
         return history
 
     monkeypatch.setattr(learners, "train_classifier", watched_classifier)
-    monkeypatch.setattr(learners, "train_contrastive", watched_contrastive)
+    monkeypatch.setattr(representation, "train_contrastive", watched_contrastive)
     learner, given = make("contrastive", tmp_path), answers()
     learner.fit(given, 0)
     learner.fit(grown(given), 1)
@@ -230,9 +240,9 @@ def test_representation_carries_on_and_fine_tuning_never_touches_it(tmp_path, mo
 
 
 def test_representation_learns_from_unlabelled_without_and_labelled_with_their_classes(tmp_path, monkeypatch):
-    seen, train = [], learners.train_contrastive
+    seen, train = [], representation.train_contrastive
     monkeypatch.setattr(
-        learners, "train_contrastive", lambda *a, **k: (seen.append((a[3], a[4], a[5], k)), train(*a, **k))[1]
+        representation, "train_contrastive", lambda *a, **k: (seen.append((a[3], a[4], a[5], k)), train(*a, **k))[1]
     )
     given = answers()
     make("contrastive", tmp_path).fit(given, 0)

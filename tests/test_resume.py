@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import contents, register, run_folder, tables, tiny
 
-from alkit import experiment, learners, store, training
+from alkit import experiment, learners, representation, store, training
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["alkit.experiment", "sklearn.datasets", "pytest"])
@@ -30,7 +30,7 @@ PHASES = {
     "representation": [(training, "contrastive_step")],
     "fit": [(learners, "labelled_rows"), (learners, "train_classifier"), (learners, "LogisticRegression")],
     "step": [(training, "step")],
-    "extract": [(learners, "extract")],
+    "extract": [(learners, "extract"), (representation, "extract")],
     "choose": [(experiment.Loop, "_pick")],
     "commit": [(store.RunFolder, "_append"), (store, "write_atomic"), (store, "to_bytes")],
     "replay": [(experiment.Loop, "_take")],

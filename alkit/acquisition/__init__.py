@@ -16,6 +16,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from alkit.head import Head
 from alkit.recipes import closest
 
 NOT_ASKED = -1
@@ -27,9 +28,9 @@ class View:
 
     `features_ND` float32, one row per pool position; `probs_NC` float32 with C = n_classes + 1, column `n_classes`
     being the auxiliary class of labelled non-iD samples; `answers_N` int64: -1 not asked, 0..K-1 an iD class, K
-    non-iD. `quota` is the number of iD answers that the stage wants; `rng` the strategy's own random stream. The
-    arrays are made read-only. ValueError where shapes, answers or the quota do not fit together, or where a learner
-    diverged (values not finite).
+    non-iD. `quota` is the number of iD answers that the stage wants; `rng` the strategy's own random stream; `head` the
+    classifier's last layer, for strategies whose needs name it. The arrays are made read-only. ValueError where shapes,
+    answers or the quota do not fit together, or where a learner diverged (values not finite).
     """
 
     features_ND: np.ndarray
@@ -38,18 +39,25 @@ class View:
     n_classes: int
     quota: int
     rng: np.random.Generator = field(compare=False)
+    head: Head | None = None
 
     def __post_init__(self):
         _check_view(self)
         for name in ("features_ND", "probs_NC", "answers_N"):
-            array = getattr(self, name).view()
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+        if self.head is not None:
+            object.__setattr__(self, "head", Head(*map(_read_only, vars(self.head).values())))
 
     @property
     def unasked(self) -> np.ndarray:
         """Pool positions that the oracle has not answered, ascending."""
         return np.flatnonzero(self.answers_N == NOT_ASKED)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array = array.view()
+    array.flags.writeable = False
+    return array
 
 
 def _check_view(view: View) -> None:
@@ -66,8 +74,19 @@ def _check_view(view: View) -> None:
     if n and not NOT_ASKED <= view.answers_N.min() <= view.answers_N.max() <= view.n_classes:
         span = f"{view.answers_N.min()}..{view.answers_N.max()}"
         raise ValueError(f"answers must lie in -1..{view.n_classes}, got {span}")
+    if view.head is not None:
+        _check_head(view.head, view.probs_NC.shape)
     if view.quota < 1:
         raise ValueError(f"quota must be at least 1, got {view.quota}")
+
+
+def _check_head(head: Head, shape: tuple[int, int]) -> None:
+    n, c, width = *shape, head.features_ND.shape[-1]
+    shapes = tuple(np.shape(part) for part in vars(head).values())
+    if shapes != ((n, width), (c, width), (c,)):
+        raise ValueError(f"a head must be of shapes (N, D), (C, D), (C,) with N, C = {shape}, got {shapes}")
+    if not all(np.isfinite(part).all() for part in vars(head).values()):
+        raise ValueError("head holds values that are not finite: did the learner diverge?")
 
 
 def ranked(view: View, score_N: np.ndarray, *, auxiliary_filter: bool) -> Iterator[int]:

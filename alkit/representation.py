@@ -1,0 +1,87 @@
+"""The contrastive representation: encoder and projection head trained by Eq. 2 of Kim, Kim and Hwang, 2023."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from . import models, rng
+from .recipes import Recipe
+from .training import extract, train_contrastive
+
+Features = Literal["encoder", "projected"]
+
+
+@dataclass
+class Setting:
+    """What every learner is made from. `images_NCHW`: the pool, uint8, on the device it is to be trained on.
+
+    `cache(name, inputs, build)` keeps what is the same for every run of a seed (the stage-0 representation).
+    """
+
+    images_NCHW: torch.Tensor
+    n_classes: int
+    recipe: Recipe
+    seed: int
+    cache: Callable
+    progress: bool = False
+
+
+class Representation:
+    """Encoder and projection head; the part that the learners `contrastive` and `probe` share."""
+
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        recipe, images = setting.recipe, setting.images_NCHW
+        seed = rng.integer(setting.seed, "model")
+        self.encoder = models.encoder(recipe, images.shape[1], seed=seed, device=images.device)
+        self.head = models.projection_head(recipe, self.encoder.width, seed=seed, device=images.device)
+
+    def train(self, answers_N: np.ndarray, stage: int, *, epochs: int, warmup: int) -> list[dict]:
+        """Train on, in place: L_con on what is not asked, L_supcon on what is."""
+        s, device = self.setting, self.setting.images_NCHW.device
+        asked = answers_N >= 0
+        rows_U, rows_L = (torch.from_numpy(np.flatnonzero(mask)).to(device) for mask in (~asked, asked))
+        if not len(rows_U):
+            return []
+        labels_L = torch.from_numpy(answers_N[asked]).to(device)
+        return train_contrastive(
+            self.encoder, self.head, s.images_NCHW, rows_U, rows_L, labels_L, s.recipe,
+            epochs=epochs, warmup=warmup, seed=s.seed, stage=stage, progress=s.progress,
+        )  # fmt: skip
+
+    def features(self, which: Features, images_NCHW: torch.Tensor | None = None) -> np.ndarray:
+        """(N, D) features of the pool, or of other images: the encoder's output, or the projection head's."""
+        net = self.encoder if which == "encoder" else torch.nn.Sequential(self.encoder, self.head)
+        images_NCHW = self.setting.images_NCHW if images_NCHW is None else images_NCHW
+        return extract(net, images_NCHW, self.setting.recipe).numpy()
+
+    def state(self) -> dict:
+        return {"encoder": self.encoder.state_dict(), "head": self.head.state_dict()}
+
+    def restore(self, state: dict) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.head.load_state_dict(state["head"])
+
+
+def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
+    """The representation of stage 0, trained on the whole pool with nothing labelled, and its loss history.
+
+    It is the same for every strategy of a seed, so it comes from the setting's cache where it was trained before.
+    """
+    representation = Representation(setting)
+    recipe, images = setting.recipe, setting.images_NCHW
+
+    def build() -> dict:
+        nothing = np.full(len(images), -1, dtype=np.int64)
+        epochs, warmup = recipe.con_first_epochs, recipe.con_warmup
+        history = representation.train(nothing, 0, epochs=epochs, warmup=warmup)
+        return {**representation.state(), "history": history}
+
+    used = ("net", "strides", "projection", "con_", "rotate", "shear", "scale", "shift", "bf16", "cpu_threads")
+    inputs = {name: value for name, value in asdict(recipe).items() if name.startswith(used) and name != "con_epochs"}
+    state = setting.cache("representation", {**inputs, "seed": setting.seed, "device": images.device.type}, build)
+    representation.restore(state)
+    return representation, state["history"]
