@@ -27,6 +27,7 @@ from .pools import (  # noqa: F401  (a benchmark and what it is made of are know
     assemble,
     content_order,
     fingerprint,
+    subpool,
 )  # fmt: skip
 from .store import write_atomic
 from .training import threads
@@ -34,22 +35,31 @@ from .training import threads
 ASSETS = sources.ASSETS
 
 TEST_DIGITS = 500  # of load_digits' 1,797; the rest is the iD part of the pool
+SHORTCUT_IMAGES = 15_000  # of each kind, at most: the check takes 50 kB of memory an image
 EXTRA_DIGITS = 324  # ambiguous images, and as many letters: a quarter of the 1,297 iD images
 
 
-def load(name: str, *, folder: Path | None = None, **options) -> Benchmark:
+def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options) -> Benchmark:
     """The benchmark called `name`, with `options` of its own (see the functions in `BENCHMARKS`).
 
+    A name can carry the options: "mixcifar60-house_numbers-scenes-split3" is `ood=["house_numbers", "scenes"]` and
+    `split_seed=3` of mixcifar60. `share`: only that share of the pool (`pools.subpool`), all of the test set.
     `folder` is where its files are; the default is what ships with alkit for MixDigits, and `sources.data_folder()` for
     the others. ValueError for an unknown name or option, or for a file of MixDigits that is not the one that was
     written; StoreError for images that are missing or damaged: it says how to get them.
     """
-    if name not in BENCHMARKS:
+    family, *variant = name.split("-")
+    if family not in BENCHMARKS:
         raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(BENCHMARKS))}")
-    known = [option for option in inspect.signature(BENCHMARKS[name]).parameters if option != "folder"]
+    known = [option for option in inspect.signature(BENCHMARKS[family]).parameters if option != "folder"]
     if unknown := [option for option in options if option not in known]:
-        raise ValueError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
-    return BENCHMARKS[name](folder, **options)
+        raise ValueError(f"{family} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
+    if variant and "ood" not in known:
+        raise ValueError(f"{family} has no variants, so there is no {name!r}; take {family!r}")
+    benchmark = BENCHMARKS[family](folder, **{**mixes.variant(variant), **options})
+    if variant and not options and benchmark.name != name:
+        raise ValueError(f"{name!r} is written {benchmark.name!r}, so that a pool has one name")
+    return subpool(benchmark, share)
 
 
 def counts(benchmark: Benchmark) -> list[dict]:
@@ -68,7 +78,9 @@ def counts(benchmark: Benchmark) -> list[dict]:
 def shortcut(benchmark: Benchmark) -> dict[str, float]:
     """`ambiguous.shortcut_auroc` of the pool's ambiguous against its iD images, for both of its models."""
     pool = benchmark.pool
-    real, mixed = (pool.images_NCHW[pool.category_N == category] for category in (ID, AMBIGUOUS))
+    real, mixed = (
+        pool.images_NCHW[np.flatnonzero(pool.category_N == category)[:SHORTCUT_IMAGES]] for category in (ID, AMBIGUOUS)
+    )
     with threads(1):  # the boosted trees' threads wait for each other, for minutes on a busy machine
         return {model: ambiguous.shortcut_auroc(real, mixed, model=model) for model in ("logistic", "boosting")}
 

@@ -77,9 +77,14 @@ def check(cell: Cell) -> None:
             f"strategy {cell.strategy!r} needs {', '.join(missing)}, which learner {cell.learner!r} does not show; "
             f"learners that do: {', '.join(fitting) or 'none'}"
         )
-    available = int((benchmarks.load(cell.benchmark).pool.category_N == ID).sum())
+    available = int((benchmark_of(cell).pool.category_N == ID).sum())
     if recipe.stop_id > available:
         raise ValueError(f"stop_id ({recipe.stop_id}) is above the pool's {available} iD samples; lower it")
+
+
+def benchmark_of(cell: Cell) -> Benchmark:
+    """The benchmark of `cell`, or the share of it that the recipe says."""
+    return benchmarks.load(cell.benchmark, share=cell.recipe.share)
 
 
 def environment(device: torch.device) -> dict:
@@ -94,12 +99,16 @@ def default_device() -> torch.device:
 
 
 def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -> RunFolder:
-    """The run directory of `cell` below `root`; nothing is touched before it is entered."""
+    """The run directory of `cell` below `root`; nothing is touched before it is entered.
+
+    A learner that pays for all of the initial set does the same under either protocol: one run serves both.
+    """
+    initial = "shared" if learners.get(cell.learner).pays_for_all else cell.initial
     config = {
-        **asdict(cell), "recipe": asdict(cell.recipe), "fingerprint": benchmark.fingerprint,
+        **asdict(cell), "initial": initial, "recipe": asdict(cell.recipe), "fingerprint": benchmark.fingerprint,
         "alkit": __version__, "device": device.type,
     }  # fmt: skip
-    name = f"{cell.benchmark}-{cell.profile}/{cell.learner}+{cell.strategy}-{cell.initial}-s{cell.seed}"
+    name = f"{cell.benchmark}-{cell.profile}/{cell.learner}+{cell.strategy}-{initial}-s{cell.seed}"
     return RunFolder(root / "cells", name, config, environment(device))
 
 
@@ -111,14 +120,14 @@ def run(cell: Cell, *, root: Path | None = None, device: torch.device | None = N
     """
     check(cell)
     root, device = Path(root or runs_folder()), device or default_device()
-    benchmark = benchmarks.load(cell.benchmark)
+    benchmark = benchmark_of(cell)
     with folder(cell, root, benchmark, device) as run_folder:
         yield from Loop(cell, benchmark, run_folder, root, device, progress).records()
 
 
 def setting_of(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Setting:
     """What a learner of `cell` is made from, for use outside the loop; the cache is the one that runs share."""
-    benchmark, root, device = benchmarks.load(cell.benchmark), Path(root or runs_folder()), device or default_device()
+    benchmark, root, device = benchmark_of(cell), Path(root or runs_folder()), device or default_device()
     images_NCHW = torch.from_numpy(np.array(benchmark.pool.images_NCHW)).to(device)
     cache = Cache(root / "cache", fingerprint=benchmark.fingerprint, alkit=__version__)
     return Setting(images_NCHW, benchmark.n_classes, cell.recipe, cell.seed, cache, progress)
@@ -126,7 +135,7 @@ def setting_of(cell: Cell, *, root: Path | None = None, device: torch.device | N
 
 def initial_answers(cell: Cell) -> np.ndarray:
     """The answers (N,) that every method of a seed starts from under `initial="shared"`; -1 where not asked."""
-    benchmark = benchmarks.load(cell.benchmark)
+    benchmark = benchmark_of(cell)
     oracle = Oracle(benchmark.pool)
     answers_N = np.full(len(benchmark.pool), acquisition.NOT_ASKED, dtype=np.int64)
     for index in oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id):
@@ -138,7 +147,7 @@ def initial_answers(cell: Cell) -> np.ndarray:
 def finished(cell: Cell, *, root: Path | None = None, device: torch.device | None = None) -> bool:
     """Whether all stages of `cell` are on disk."""
     root, device = Path(root or runs_folder()), device or default_device()
-    return folder(cell, root, benchmarks.load(cell.benchmark), device).done
+    return folder(cell, root, benchmark_of(cell), device).done
 
 
 def finish(cell: Cell, **options) -> list[dict]:

@@ -86,6 +86,7 @@ class Supervised:
 
     shows = ("features", "probs", "head")
     pays_for_all = False  # under `initial="paper"` it sees and pays for the initial set's iD samples only
+    spectral = False
 
     def __init__(self, setting: Setting):
         self.setting = setting
@@ -98,7 +99,7 @@ class Supervised:
     def _fresh(self, stage: int) -> models.Classifier:
         s = self.setting
         device, seed = s.images_NCHW.device, rng.integer(s.seed, "model", stage)
-        body = models.encoder(s.recipe, s.images_NCHW.shape[1], seed=seed, device=device)
+        body = models.encoder(s.recipe, s.images_NCHW.shape[1], seed=seed, device=device, spectral=self.spectral)
         return models.classifier(body, s.n_classes + 1, seed=seed, device=device)
 
     def show(self) -> Shown:
@@ -115,6 +116,12 @@ class Supervised:
     def restore(self, state: dict) -> None:
         self.net = self._fresh(0)
         self.net.load_state_dict(state["net"])
+
+
+class SpectralSupervised(Supervised):
+    """`supervised` on a net whose convolutions are capped in spectral norm, as DDU wants them (Mukhoti et al. 2023)."""
+
+    spectral = True
 
 
 class Contrastive:
@@ -225,7 +232,7 @@ class Probe:
         self.classes, self.weights, self.bias = (state[name].cpu().numpy() for name in ("classes", "weights", "bias"))
 
 
-LEARNERS = {"supervised": Supervised, "contrastive": Contrastive, "probe": Probe}
+LEARNERS = {"supervised": Supervised, "supervised_sn": SpectralSupervised, "contrastive": Contrastive, "probe": Probe}
 
 
 def get(name: str, options: dict | None = None) -> type:

@@ -36,6 +36,7 @@ PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), ar
     ("least_confidence", "supervised"): "Least confidence",
     ("entropy", "supervised"): "Entropy",
     ("ddu", "supervised"): "DDU",
+    ("ddu", "supervised_sn"): "DDU (spectral norm)",
     ("random_cl", "contrastive"): "Random(CL)",
     ("distance_cl", "contrastive"): "Distance(CL)",
 }
@@ -46,17 +47,25 @@ PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
 def method(df: pd.DataFrame) -> pd.Series:
     """The display name of each row's method: the paper's, or "strategy, learner"; then options that are not default.
 
-    Where the table mixes initial protocols, the name says which: two protocols of one pairing are two methods.
+    Where the table mixes initial protocols, the name says which: two protocols of one pairing are two methods. Changes
+    of the recipe are named where rows differ in them.
     """
-    names = [_name(*row) for row in zip(df["strategy"], df["learner"], df["options"], strict=True)]
+    options = [json.loads(text) for text in df["options"]]
+    if df["options"].map(lambda text: json.dumps(json.loads(text).get("changes"))).nunique() == 1:
+        options = [{key: value for key, value in given.items() if key != "changes"} for given in options]
+    names = [_name(*row) for row in zip(df["strategy"], df["learner"], options, strict=True)]
     if df["initial"].nunique() > 1:
         names = [f"{name}, initial={initial}" for name, initial in zip(names, df["initial"], strict=True)]
     return pd.Series(names, index=df.index, name="method", dtype=object)
 
 
-def _name(strategy: str, learner: str, options: str) -> str:
+def _name(strategy: str, learner: str, options: dict) -> str:
+    """`options`: what departs from the defaults, as in a cell's `options`: by part, or the value itself."""
     name = PAPER_METHODS.get((strategy, learner), f"{strategy}, {learner}")
-    return ", ".join([name, *(f"{key}={value}" for key, value in sorted(json.loads(options).items()))])
+    flat = {}
+    for key, value in options.items():
+        flat |= value if isinstance(value, dict) else {key: value}
+    return ", ".join([name, *(f"{key}={value}" for key, value in sorted(flat.items()))])
 
 
 def ordered(names) -> list[str]:

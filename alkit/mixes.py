@@ -9,6 +9,7 @@
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -26,6 +27,7 @@ GREY_28, COLOUR_32 = (28, 28), (32, 32, 3)
 MIXMNIST = {"iD": 60_000, "ambiguous": 15_000, "OoD": 18_724, "test": 10_000}
 MIXCIFAR60 = {"iD": 30_000, "ambiguous": 15_000, "OoD": 15_000, "test": 6_000}
 OOD_OF_MIXCIFAR60 = ("lsun_fix", "svhn")
+SPLIT = re.compile(r"split\d+")
 ID_CLASSES = 3  # of the five of each superclass of CIFAR-100; the other two are ambiguous
 
 
@@ -50,10 +52,21 @@ def mixcifar60(
     ood = (ood,) if isinstance(ood, str) else tuple(sorted(ood))  # their order decides nothing
     if not ood or len(set(ood)) < len(ood):
         raise ValueError(f"ood must name one source of images or more, each once, got {ood}")
+    if odd := [source for source in ood if "-" in source or SPLIT.fullmatch(source)]:
+        raise ValueError(f"{', '.join(odd)} cannot be part of a benchmark's name: rename it, with no '-' in it")
     if split_seed is not None and (isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0):
         raise ValueError(f"split_seed must be None or a whole number from 0 up, got {split_seed!r}")
     folder = datafiles.data_folder(folder)
     return _mixcifar60(folder, ood, split_seed, _stamps(folder, "cifar100_train", "cifar100_test", *ood))
+
+
+def variant(parts: Sequence[str]) -> dict:
+    """The options of `mixcifar60` that the parts of a benchmark's name stand for: sources of OoD, and split<seed>."""
+    seeds = [part for part in parts if SPLIT.fullmatch(part)]
+    ood = [part for part in parts if part not in seeds]
+    if len(seeds) > 1 or not all(parts):
+        raise ValueError(f"a variant of mixcifar60 names sources and at most one split<seed>, got {'-'.join(parts)!r}")
+    return {**({"ood": ood} if ood else {}), **({"split_seed": int(seeds[0][5:])} if seeds else {})}
 
 
 def _stamps(folder: Path, *names: str) -> tuple:

@@ -5,7 +5,8 @@ An encoder maps `images_BCHW` (float in 0..1) to `features_BD` and has the attri
 
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torch.nn.utils import parametrize
+from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
 
 from .recipes import Recipe
 from .rng import seeded
@@ -35,19 +36,55 @@ class ConvNet(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 (He et al. 2016) with the stem that 32 px images need: 3x3, stride 1, no pooling. D = 512."""
+    """ResNet-18 (He et al. 2016) with the stem that 32 px images need: 3x3, stride 1, no pooling. D = 8 `base`.
 
-    width = 512
+    `base`: channels of the first of its four pairs of residual blocks; 64 is the published net.
+    """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, base: int = 64):
         super().__init__()
-        self.net = resnet18(weights=None)
-        self.net.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
-        self.net.maxpool = nn.Identity()
-        self.net.fc = nn.Identity()
+        self.width, before, layers = 8 * base, base, []
+        for out, stride in ((base, 1), (2 * base, 2), (4 * base, 2), (8 * base, 2)):
+            change = None if stride == 1 else nn.Sequential(conv1x1(before, out, stride), nn.BatchNorm2d(out))
+            layers.append(nn.Sequential(BasicBlock(before, out, stride, change), BasicBlock(out, out)))
+            before = out
+        self.stem = nn.Sequential(conv3x3(channels, base), nn.BatchNorm2d(base), nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(*layers)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images_BCHW):
-        return self.net(images_BCHW - 0.5)
+        return self.layers(self.stem(images_BCHW - 0.5)).mean((2, 3))
+
+
+class SpectralCap(nn.Module):
+    """A convolution's weight, divided by max(1, sigma / `limit`): no map may stretch more than that.
+
+    sigma is the largest singular value of the weight as a matrix (out, in * k * k), by power iteration, one step a
+    forward pass in training mode (Miyato et al. 2018); the limit of 3 is that of Mukhoti et al. (2023), for DDU.
+    """
+
+    def __init__(self, weight: torch.Tensor, limit: float = 3.0):
+        super().__init__()
+        self.limit = limit
+        self.register_buffer("u", nn.functional.normalize(torch.randn(len(weight)), dim=0))
+        with torch.no_grad():
+            for _ in range(15):
+                self._iterate(weight.flatten(1))
+
+    def _iterate(self, matrix):
+        v = nn.functional.normalize(matrix.T @ self.u, dim=0)
+        self.u.copy_(nn.functional.normalize(matrix @ v, dim=0))
+
+    def forward(self, weight):
+        with torch.autocast(weight.device.type, enabled=False):
+            matrix = weight.flatten(1)
+            with torch.no_grad():
+                if self.training:
+                    self._iterate(matrix)
+                u, v = self.u.clone(), nn.functional.normalize(matrix.T @ self.u, dim=0)
+            return weight / (u @ matrix @ v / self.limit).clamp(min=1)
 
 
 class Classifier(nn.Module):
@@ -62,10 +99,15 @@ class Classifier(nn.Module):
         return self.linear(self.encoder(images_BCHW))
 
 
-def encoder(recipe: Recipe, channels: int, *, seed: int, device: torch.device | str = "cpu") -> nn.Module:
-    """The recipe's encoder, initialised from `seed` alone."""
+def encoder(
+    recipe: Recipe, channels: int, *, seed: int, device: torch.device | str = "cpu", spectral: bool = False
+) -> nn.Module:
+    """The recipe's encoder, initialised from `seed` alone; `spectral`: with a `SpectralCap` on every convolution."""
     with seeded(seed):
-        net = ConvNet(channels, recipe.strides) if recipe.net == "convnet" else ResNet18(channels)
+        convnet = recipe.net == "convnet"
+        net = ConvNet(channels, recipe.strides) if convnet else ResNet18(channels, recipe.net_width)
+        for module in [part for part in net.modules() if spectral and isinstance(part, nn.Conv2d)]:
+            parametrize.register_parametrization(module, "weight", SpectralCap(module.weight))
     return net.to(device, memory_format=torch.channels_last)
 
 

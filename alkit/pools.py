@@ -6,8 +6,8 @@ of a hash of their content.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class Pool:
         return len(self.labels_N)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Benchmark:
     """A pool, a test set of iD images, and how the ambiguous part came about; the arrays are read-only."""
 
@@ -77,6 +77,29 @@ def fingerprint(pool: Pool, test_images_MCHW: np.ndarray, test_labels_M: np.ndar
         digest.update(f"{little.dtype.str} {little.shape};".encode())
         digest.update(little)
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def subpool(benchmark: Benchmark, share: float) -> Benchmark:
+    """`benchmark` with the first `share` of each class and source of its pool, at least one image; the test set whole.
+
+    The order of a pool is decided by the images' content, so this is a fixed random draw. A mixture whose two parents
+    are not both in it has none.
+    """
+    if share == 1:
+        return benchmark
+    pool, rows = benchmark.pool, []
+    kinds = np.unique(np.stack([pool.labels_N, pool.category_N, pool.source_N]), axis=1, return_inverse=True)[1]
+    for kind in range(kinds.max() + 1):
+        members = np.flatnonzero(kinds == kind)
+        rows.append(members[: max(1, round(share * len(members)))])
+    rows = np.sort(np.concatenate(rows))
+    place = np.full(len(pool) + 1, -1)  # the last one for parents that are -1
+    place[rows] = np.arange(len(rows))
+    parents = place[benchmark.parents_N2[rows]]
+    parents[(parents < 0).any(1)] = -1
+    kept = Pool(*(array[rows] for array in (pool.images_NCHW, pool.labels_N, pool.category_N, pool.source_N)))
+    return replace(benchmark, pool=kept, votes_NV=benchmark.votes_NV[rows], parents_N2=parents)
 
 
 def content_order(images: Sequence[np.ndarray] | np.ndarray, purpose: str, *ties: np.ndarray) -> np.ndarray:

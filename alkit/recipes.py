@@ -15,6 +15,9 @@ from typing import Literal, get_args, get_origin, get_type_hints
 class Recipe:
     """All options of one benchmark at one profile; the defaults are MixMNIST's published values."""
 
+    # the pool
+    share: float = 1.0  # of every class and kind; below 1 it is another pool, with a fingerprint of its own
+
     # the active-learning protocol
     initial_id: int = 100  # iD samples in the initial labelled set
     stage_id: int = 10  # iD samples bought at each later stage
@@ -23,6 +26,7 @@ class Recipe:
     # the network that every learner trains
     net: Literal["convnet", "resnet18"] = "convnet"
     strides: tuple[int, int, int] = (2, 2, 2)  # of the three convolutions (convnet only)
+    net_width: int = 64  # channels of the first of ResNet-18's four blocks, each of which doubles them (resnet18 only)
     projection: tuple[int, int] = (128, 128)  # hidden and output width of the projection head
 
     # `supervised`: a classifier from scratch at each stage
@@ -104,38 +108,51 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
     ("mixmnist", "paper"): _MIXMNIST,
     ("mixmnist", "laptop"): replace(
-        _MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=40
+        _MIXMNIST, sup_epochs=40, con_first_epochs=12, con_epochs=1, con_warmup=1, tune_epochs=40, cpu_threads=1,
     ),
     ("mixmnist", "smoke"): replace(
-        _MIXMNIST, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
-        projector="pca",
+        _MIXMNIST, share=0.02, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
+        projector="pca", cpu_threads=1,
     ),
     ("mixcifar60", "paper"): _MIXCIFAR60,
-    ("mixcifar60", "laptop"): replace(
-        _MIXCIFAR60, stop_id=4000, sup_epochs=10, con_first_epochs=2, con_epochs=1, con_warmup=0, tune_epochs=10
+    ("mixcifar60", "short"): replace(  # no stage longer than ten minutes on one large GPU: runs go on between stages
+        _MIXCIFAR60, sup_epochs=30, con_first_epochs=40, con_epochs=6, con_warmup=2, tune_epochs=20
+    ),
+    ("mixcifar60", "laptop"): replace(  # a tenth of the pool and of every quota, a sixteenth of the net's arithmetic
+        _MIXCIFAR60, share=0.1, initial_id=200, stage_id=200, stop_id=2000, net_width=16, projection=(128, 128),
+        sup_epochs=20, con_first_epochs=20, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=10, cpu_threads=1,
     ),
     ("mixcifar60", "smoke"): replace(
-        _MIXCIFAR60, initial_id=120, stage_id=60, stop_id=180, sup_epochs=1, con_first_epochs=1, con_epochs=1,
-        con_warmup=0, tune_epochs=1, projector="pca",
+        _MIXCIFAR60, share=0.02, initial_id=120, stage_id=60, stop_id=180, net_width=4, projection=(32, 32),
+        sup_epochs=1, con_first_epochs=1, con_epochs=1, con_batch=512, con_warmup=0, tune_epochs=1, projector="pca",
+        cpu_threads=1,
     ),
 }  # fmt: skip
 
-PROFILES = ("smoke", "laptop", "paper")
+PROFILES = ("smoke", "laptop", "short", "paper")
 
 
 def recipe(benchmark: str, profile: str) -> Recipe:
-    """The recipe of `benchmark` at `profile`; ValueError with the known names where there is none."""
-    known = sorted({name for name, _ in RECIPES})
-    if benchmark not in known:
-        raise ValueError(f"unknown benchmark {benchmark!r}{closest(benchmark, known)}; known: {', '.join(known)}")
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}{closest(profile, PROFILES)}; known: {', '.join(PROFILES)}")
-    return RECIPES[benchmark, profile]
+    """The recipe of `benchmark` at `profile`; ValueError with the known names where there is none.
+
+    A variant, such as "mixcifar60-scenes-svhn", has the recipe of the benchmark that its name begins with.
+    """
+    family, known = benchmark.partition("-")[0], sorted({name for name, _ in RECIPES})
+    if family not in known:
+        raise ValueError(f"unknown benchmark {benchmark!r}{closest(family, known)}; known: {', '.join(known)}")
+    profiles = [name for name in PROFILES if (family, name) in RECIPES]
+    if profile not in profiles:
+        raise ValueError(
+            f"unknown profile {profile!r} of {family}{closest(profile, profiles)}; known: {', '.join(profiles)}"
+        )
+    return RECIPES[family, profile]
 
 
 QUOTAS = ("initial_id", "stage_id", "stop_id")
 POSITIVE = (
     *QUOTAS,
+    "share",
+    "net_width",
     "sup_batch",
     "con_batch",
     "tune_batch",
@@ -155,6 +172,8 @@ def check(recipe: Recipe) -> None:
         if not _fits(value, kind, above):
             wanted = "a positive whole number of iD samples" if name in QUOTAS else _describe(kind, above)
             raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    if recipe.share > 1:
+        raise ValueError(f"share must be a number above 0 and at most 1, got {recipe.share!r}")
     if recipe.stop_id < recipe.initial_id:
         raise ValueError(
             f"stop_id ({recipe.stop_id}) is below initial_id ({recipe.initial_id}): raise it, or start lower"

@@ -7,10 +7,13 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+import yaml
 
 from . import recipes
 from .store import StoreError, runs_folder, writable, write_atomic
@@ -21,6 +24,7 @@ METHODS = (
     "supervised+random", "supervised+least_confidence", "supervised+entropy", "supervised+ddu",
     "contrastive+random_cl", "contrastive+distance_cl",
 )  # fmt: skip
+METHOD = re.compile(r"(\w+)(?:\((.*?)\))?\+(\w+)(?:\((.*?)\))?(?:\+stop=(\w+))?")
 COLUMNS = (
     "benchmark", "profile", "learner", "strategy", "options", "initial", "seed", "stage",
     "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "train_seconds", "extract_seconds", "choose_seconds",
@@ -73,9 +77,8 @@ def check(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
         if "benchmark" in values:
             recipes.recipe(values["benchmark"], values["profile"])
         if "methods" in values:
-            cells_of(
-                **{name: values[name] for name in ("benchmark", "profile", "methods", "seed", "n_seeds", "initial")}
-            )
+            wanted = ("benchmark", "profile", "methods", "seed", "n_seeds", "initial", "changes")
+            cells_of(**{name: values[name] for name in wanted if name in values})
     return plan
 
 
@@ -125,25 +128,59 @@ def figures_folder(publish: bool) -> Path:
     return writable(ROOT / "figures" if publish else runs_folder() / "figures")
 
 
+def paper_methods(benchmark: str) -> list[str]:
+    """The rows of the paper's Table 2, as it has them: on MixCIFAR60, DDU is on a net of bounded spectral norm."""
+    spectral = benchmark.partition("-")[0] == "mixcifar60"
+    return [method.replace("supervised+ddu", "supervised_sn+ddu") if spectral else method for method in METHODS]
+
+
 def cells_of(
-    benchmark: str, profile: str, methods: list[str], seed: int, n_seeds: int, initial: str = "shared"
-) -> list:
-    """One checked cell per method ("learner+strategy") and seed (`seed`, `seed` + 1, ...). ValueError if one is off."""
+    benchmark: str, profile: str, methods: list[str], seed: int, n_seeds: int, initial: str = "shared",
+    changes: dict | None = None,
+) -> list:  # fmt: skip
+    """One checked cell per method (`parse_method`) and seed (`seed`, `seed` + 1, ...). ValueError if one is off.
+
+    No methods are `paper_methods`. `changes`: recipe values by name, for all cells.
+    """
     from .experiment import Cell, check
 
     if n_seeds < 1:
         raise ValueError(f"n_seeds must be at least 1, got {n_seeds}")
-    if not methods:
-        raise ValueError(f"methods is empty; name some of 'learner+strategy', such as {METHODS[0]!r}")
-    cells = []
-    for method in methods:
-        learner, plus, strategy = str(method).partition("+")
-        if not plus:
-            raise ValueError(f"a method is 'learner+strategy', such as {METHODS[0]!r}; got {method!r}")
-        cells += [Cell(benchmark, profile, learner, strategy, seed + i, initial) for i in range(n_seeds)]
+    parts = [parse_method(method) for method in methods or paper_methods(benchmark)]
+    cells = [
+        Cell(benchmark, profile, seed=seed + i, initial=initial, changes=changes or {}, **part)
+        for part in parts for i in range(n_seeds)
+    ]  # fmt: skip
     for cell in cells:
         check(cell)
     return cells
+
+
+def parse_method(text: str) -> dict:
+    """What "learner(option=value, ...)+strategy(option=value, ...)+stop=round" says, as fields of a cell.
+
+    All but the two names can be left out. ValueError for anything else.
+    """
+    match = METHOD.fullmatch(str(text))
+    if not match:
+        raise ValueError(f"a method is 'learner+strategy', such as {METHODS[0]!r} or "
+                         f"'contrastive+distance_cl(exclude=proportion)'; got {text!r}")  # fmt: skip
+    learner, learner_options, strategy, strategy_options, stop = match.groups()
+    return {
+        "learner": learner, "strategy": strategy, **({"stop": stop} if stop else {}),
+        "learner_options": _options(learner_options, text), "strategy_options": _options(strategy_options, text),
+    }  # fmt: skip
+
+
+def _options(text: str | None, method: str) -> dict:
+    """ "a=1, b=true" as {"a": 1, "b": True}: YAML's values."""
+    options = {}
+    for part in filter(None, (text or "").split(",")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"an option is written name=value, got {part.strip()!r} in {method!r}")
+        options[name.strip()] = yaml.safe_load(value)
+    return options
 
 
 def run_cells(cells: list, *, jobs: int = 0, root: Path | None = None) -> list[dict]:
@@ -183,29 +220,39 @@ def _rows(cell, root: Path | None) -> list[dict]:
     return [{name: {**about, **record}[name] for name in COLUMNS} for record in finish(cell, root=root)]
 
 
-def results_file(folder: Path, benchmark: str, profile: str) -> Path:
-    return Path(folder) / "results" / f"{benchmark}-{profile}.csv"
+def label(benchmark: str, profile: str, name: str = "") -> str:
+    """What the files of one set of results are called: "mixmnist-laptop", or "mixmnist-laptop-name"."""
+    if name and not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError(f"name must be of small letters, digits and _, got {name!r}")
+    return "-".join([benchmark, profile, *([name] if name else [])])
 
 
-def write_results(rows: list[dict], folder: Path):
-    """Write the rows of one benchmark and profile to its result table below `folder` and return them as a DataFrame."""
+def results_file(folder: Path, benchmark: str, profile: str, name: str = "") -> Path:
+    return Path(folder) / "results" / f"{label(benchmark, profile, name)}.csv"
+
+
+def write_results(rows: list[dict], folder: Path, name: str = ""):
+    """Write the rows of one benchmark and profile to their result table below `folder`; returns them as a DataFrame.
+
+    `name` tells it from other tables of the same benchmark and profile.
+    """
     import pandas
 
     table = pandas.DataFrame(rows, columns=COLUMNS)
     found = sorted(set(zip(table.benchmark, table.profile, strict=True)))
     if len(found) != 1:
         raise ValueError(f"a result table is of one benchmark and profile, got rows of {found or 'none'}")
-    path = results_file(folder, *found[0])
+    path = results_file(folder, *found[0], name)
     writable(path.parent)
     write_atomic(path, table.to_csv(index=False, lineterminator="\n").encode())
     return table
 
 
-def read_results(folder: Path, benchmark: str, profile: str):
+def read_results(folder: Path, benchmark: str, profile: str, name: str = ""):
     """The result table of `benchmark` at `profile` below `folder`. StoreError where it is missing or damaged."""
     import pandas
 
-    path = results_file(folder, benchmark, profile)
+    path = results_file(folder, benchmark, profile, name)
     if not path.exists():
         raise StoreError(
             f"there is no {path}; make it: python -m alkit run 04 -p benchmark {benchmark} -p profile {profile}"
@@ -218,14 +265,14 @@ def read_results(folder: Path, benchmark: str, profile: str):
     raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
 
 
-def saver(benchmark: str, profile: str, publish: bool):
-    """A function `keep(figure, name)` that saves a figure under the benchmark's and profile's name, and returns it."""
+def saver(benchmark: str, profile: str, publish: bool, name: str = ""):
+    """A function `keep(figure, kind)` that saves a figure under the name of the results, and returns it."""
     from . import figures
 
-    folder = figures_folder(publish)
+    folder, prefix = figures_folder(publish), label(benchmark, profile, name)
 
-    def keep(figure, name: str):
-        figures.save(figure, f"{benchmark}-{profile}-{name}", folder)
+    def keep(figure, kind: str):
+        figures.save(figure, f"{prefix}-{kind}", folder)
         return figure
 
     return keep

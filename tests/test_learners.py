@@ -13,7 +13,7 @@ from alkit.learners import Setting, labelled_rows
 from alkit.store import Cache, from_bytes, to_bytes
 
 POOL = tiny_benchmark().pool
-NAMES = ("supervised", "contrastive", "probe")
+NAMES = ("supervised", "supervised_sn", "contrastive", "probe")
 VARIANTS = [(name, {}) for name in NAMES] + [(name, {"features": "projected"}) for name in ("contrastive", "probe")]
 
 
@@ -321,7 +321,7 @@ def test_resnet_learns_from_colour_images_of_32_px(name, tmp_path):
     given[:12] = np.arange(12) % 6
     learner.fit(given, 0)
     shown = learner.show()
-    assert shown.features_ND.shape == (40, 512) and shown.probs_NC.shape == (40, 6)
+    assert shown.features_ND.shape == (40, 8 * chosen.net_width) and shown.probs_NC.shape == (40, 6)
     assert np.isfinite(shown.features_ND).all() and np.allclose(shown.probs_NC.sum(1), 1, atol=1e-4)
     back = learners.get(name)(Setting(images, 5, chosen, 0, Cache(tmp_path / "cache")))
     back.restore(from_bytes(to_bytes(learner.state())))
@@ -334,7 +334,7 @@ def test_resnet_learns_from_colour_images_of_32_px(name, tmp_path):
         (
             "supervized",
             {},
-            "unknown learner 'supervized' (did you mean 'supervised'?); known: supervised, contrastive, probe",
+            "unknown learner 'supervized' (did you mean 'supervised'?); known: supervised, supervised_sn, contrastive",
         ),
         ("supervised", {"features": "projected"}, "learner 'supervised' has no option 'features'; it has: none"),
         ("probe", {"feature": "encoder"}, "learner 'probe' has no option 'feature'; it has: features"),

@@ -396,3 +396,73 @@ def test_public_mnist_and_notmnist_are_what_they_should_be():
     assert "".join(letters["label_names"]) == "ABCDEFGHIJ"
     train, test = (sources.read(f"mnist_{split}", shape=(28, 28))["images"] for split in ("train", "test"))
     assert len(test) == 10_000 and round(train.mean() / 255, 4) == 0.1307
+
+
+# variants and shares
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mixcifar60", {}),
+        ("mixcifar60-scenes-signs", {"ood": ("signs", "scenes")}),
+        ("mixcifar60-signs", {"ood": "signs"}),
+        ("mixcifar60-split2", {"split_seed": 2}),
+        ("mixcifar60-scenes-svhn-split0", {"ood": ["svhn", "scenes"], "split_seed": 0}),
+    ],
+)
+def test_name_of_a_variant_loads_it(name, options):
+    benchmark = benchmarks.load(name)
+    assert benchmark.name == name
+    assert benchmark.fingerprint == benchmarks.load("mixcifar60", **options).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mixcifar60-signs-scenes", "is written 'mixcifar60-scenes-signs'"),
+        ("mixcifar60-lsun_fix-svhn", "is written 'mixcifar60'"),
+        ("mixcifar60-split1-signs", "is written 'mixcifar60-signs-split1'"),
+        ("mixcifar60-split1-split2", "at most one split<seed>"),
+        ("mixcifar60-", "names sources"),
+        ("mixcifar60-sceens", "unknown source of images 'sceens'"),
+        ("mixmnist-scenes", "mixmnist has no variants"),
+        ("mixcifar-scenes", "unknown benchmark 'mixcifar-scenes'"),
+    ],
+)
+def test_variant_that_is_none_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        benchmarks.load(name)
+
+
+def test_directory_whose_name_would_be_mistaken_for_a_variant_is_refused(data):
+    for name in ("my-photos", "split7"):
+        put(data / name, {f"{i}.png": png(noise(1, 32, 32, 3, seed=i)[0]) for i in range(3)})
+        with pytest.raises(ValueError, match=f"{name} cannot be part of a benchmark's name: rename it"):
+            mixcifar60(ood=name)
+
+
+@pytest.mark.parametrize("name", ["mixmnist", "mixcifar60"])
+def test_share_of_a_pool_keeps_that_share_of_every_class_and_source_and_all_of_the_test_set(name):
+    whole, half = benchmarks.load(name), benchmarks.load(name, share=0.5)
+    assert benchmarks.load(name, share=0.5) is half and benchmarks.load(name, share=1.0) is whole
+    assert np.array_equal(half.test_images_MCHW, whole.test_images_MCHW) and half.fingerprint != whole.fingerprint
+    kinds = {(c, s, k) for c, s, k in zip(whole.pool.category_N, whole.pool.source_N, whole.pool.labels_N, strict=True)}
+    for category, source, label in kinds:
+        before, after = (
+            b.pool.images_NCHW[
+                (b.pool.category_N == category) & (b.pool.source_N == source) & (b.pool.labels_N == label)
+            ]
+            for b in (whole, half)
+        )
+        assert len(after) == max(1, round(len(before) / 2)) and np.array_equal(after, before[: len(after)])
+
+
+def test_mixture_in_a_share_of_the_pool_keeps_its_parents_where_both_are_in_it():
+    half = benchmarks.load("mixmnist", share=0.5)
+    mixed = np.flatnonzero(half.pool.category_N == AMBIGUOUS)
+    known = mixed[(half.parents_N2[mixed] >= 0).all(1)]
+    assert 0 < len(known) < len(mixed) and (half.parents_N2[np.setdiff1d(mixed, known)] == -1).all()
+    one, two = (half.pool.images_NCHW[half.parents_N2[known, i]].astype(int) for i in (0, 1))
+    assert np.array_equal(half.pool.images_NCHW[known], (one * 2 + two) // 3)
+    assert (half.votes_NV[mixed] != NO_VOTE).all()

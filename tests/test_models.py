@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 from conftest import TINY
 from torch import nn
 
 from alkit import models
 from alkit.recipes import recipe
 
-RESNET = recipe("mixcifar60", "smoke")
+RESNET = recipe("mixcifar60", "paper")
 
 
 def images(n, channels, side, seed=0):
@@ -28,6 +29,9 @@ def weights(net):
         (replace(TINY, strides=(1, 2, 2)), 1, 28, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
         # torchvision's 11,689,512 less its 7 x 7 stem and its classifier, plus a 3 x 3 stem
         (RESNET, 3, 32, 512, 11_689_512 - 64 * 3 * 49 - (512 * 1000 + 1000) + 64 * 3 * 9),
+        # a quarter of the channels: a sixteenth of the weights of every convolution but the first
+        (replace(RESNET, net_width=16), 3, 32, 128,
+         (11_689_512 - 64 * 3 * 49 - 513_000 - 9600) // 16 + 9600 // 4 + 16 * 3 * 9),
     ],
 )  # fmt: skip
 def test_encoder_gives_one_row_of_its_width_per_image(chosen, channels, side, width, parameters):
@@ -40,8 +44,8 @@ def test_encoder_gives_one_row_of_its_width_per_image(chosen, channels, side, wi
 def test_resnet_keeps_the_resolution_that_32_px_images_need():
     net = models.encoder(RESNET, 3, seed=0).eval()
     seen = {}
-    net.net.layer1.register_forward_hook(lambda *a: seen.update(first=a[2].shape[2:]))
-    net.net.layer4.register_forward_hook(lambda *a: seen.update(last=a[2].shape[2:]))
+    net.layers[0].register_forward_hook(lambda *a: seen.update(first=a[2].shape[2:]))
+    net.layers[-1].register_forward_hook(lambda *a: seen.update(last=a[2].shape[2:]))
     with torch.no_grad():
         net(images(1, 3, 32))
     assert seen == {"first": (32, 32), "last": (4, 4)}
@@ -89,3 +93,44 @@ def test_every_parameter_gets_a_gradient():
         net(images(4, channels, side))[:, 0].square().sum().backward()
         named = dict(net.named_parameters())
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in named.values()), named.keys()
+
+
+def test_resnet_is_torchvisions_with_another_stem():
+    """The same weights give the same features as torchvision's own net without its stem's pooling."""
+    ours, theirs = models.encoder(RESNET, 3, seed=0).eval(), torchvision.models.resnet18()
+    theirs.conv1, theirs.maxpool, theirs.fc = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity(), nn.Identity()
+    weights_of = list(ours.stem.state_dict().values()) + list(ours.layers.state_dict().values())
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), weights_of, strict=True)))
+    x = images(2, 3, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs.eval()(x - 0.5))
+
+
+@pytest.mark.parametrize("chosen", [TINY, replace(RESNET, net_width=8)])
+def test_spectral_cap_bounds_every_convolution_and_leaves_small_ones_alone(chosen):
+    channels = 3 if chosen.net == "resnet18" else 1
+    net = models.encoder(chosen, channels, seed=0, spectral=True)
+    convolutions = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    for factor, capped in ((1e-3, False), (50.0, True)):
+        with torch.no_grad():
+            for module in convolutions:
+                original = module.parametrizations.weight.original
+                original.mul_(factor / torch.linalg.matrix_norm(original.flatten(1), 2))
+        net.train()
+        for _ in range(60):  # the estimate follows the weights a step a pass
+            net(images(2, channels, 32))
+        net.eval()
+        for module in convolutions:
+            norm = torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
+            assert norm == pytest.approx(3 if capped else factor, rel=0.1)
+
+
+def test_spectral_cap_lets_gradients_through_and_changes_nothing_in_evaluation():
+    net = models.encoder(TINY, 1, seed=0, spectral=True)
+    net(images(4, 1, 8)).sum().backward()
+    originals = [module.parametrizations.weight.original for module in net.modules() if isinstance(module, nn.Conv2d)]
+    assert all(original.grad.abs().sum() > 0 for original in originals)
+    before = {name: value.clone() for name, value in net.eval().state_dict().items()}
+    with torch.no_grad():
+        net(images(4, 1, 8, seed=1))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

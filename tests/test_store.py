@@ -135,7 +135,8 @@ def test_directory_of_another_configuration_is_refused_and_left_alone(name, valu
 
 
 def test_other_pool_other_recipe_and_other_options_have_other_directories(tmp_path):
-    cells = [tiny(), tiny(seed=1), tiny(changes={"sup_lr": 0.5}), tiny(stop="round"), tiny(initial="paper"),
+    cells = [tiny(), tiny(seed=1), tiny(changes={"sup_lr": 0.5}), tiny(stop="round"), tiny("supervised"),
+             tiny("supervised", initial="paper"),
              tiny(learner_options={"features": "projected"}),
              tiny(strategy_options={"auxiliary_filter": False})]  # fmt: skip
     benchmark, device = benchmarks.load("tiny"), torch.device("cpu")
@@ -149,6 +150,16 @@ def test_other_pool_other_recipe_and_other_options_have_other_directories(tmp_pa
     paths.append(experiment.folder(tiny(), tmp_path, other, device).path)
     assert len(set(paths)) == len(paths)
     assert not list(tmp_path.iterdir())  # naming a directory makes none
+
+
+@pytest.mark.parametrize("learner", ["contrastive", "probe"])
+def test_learner_that_pays_for_the_initial_set_anyway_has_one_run_for_both_protocols(learner, tmp_path):
+    shared, paper = (tiny(learner, initial=initial) for initial in ("shared", "paper"))
+    device = torch.device("cpu")
+    folders = {experiment.folder(cell, tmp_path, benchmarks.load("tiny"), device).path for cell in (shared, paper)}
+    assert len(folders) == 1
+    records = experiment.finish(shared, root=tmp_path)
+    assert experiment.finished(paper, root=tmp_path) and experiment.finish(paper, root=tmp_path) == records
 
 
 def test_rows_of_a_stage_that_never_counted_are_cut_off(tmp_path):

@@ -87,12 +87,16 @@ def test_notebooks_are_found_by_number_stem_or_words(books):
         ({"methods": "supervised+random"}, "parameter 'methods' must be of type list"),
         ({"rate": 1}, "parameter 'rate' must be of type float, as 0.5 is; got 1"),
         ({"benchmark": "tinny"}, "unknown benchmark 'tinny' (did you mean 'tiny'?)"),
-        ({"profile": "fast"}, "unknown profile 'fast'; known: smoke, laptop, paper"),
-        ({"methods": []}, "methods is empty"),
-        ({"methods": ["random"]}, "a method is 'learner+strategy', such as 'supervised+random'; got 'random'"),
+        ({"profile": "fast"}, "unknown profile 'fast' of tiny; known: smoke, laptop, "),
+        ({"methods": ["supervised+random+stop"]}, "a method is 'learner+strategy'"),
+        ({"methods": ["supervised+random+stop=soon"]}, "stop must be one of quota, round, got 'soon'"),
+        ({"methods": ["supervised+entropy(auxiliary_filter)"]}, "an option is written name=value, got 'auxiliary_f"),
+        ({"methods": ["supervised+entropy(auxiliary_filter=2)"]}, "must be True or False, got 2"),
+        ({"methods": ["probe(feature=projected)+random"]}, "learner 'probe' has no option 'feature'"),
+        ({"methods": ["random"]}, "(exclude=proportion)'; got 'random'"),
         ({"methods": ["supervised+randon"]}, "unknown strategy 'randon' (did you mean 'random'?)"),
         ({"methods": ["supervise+random"]}, "unknown learner 'supervise' (did you mean 'supervised'?)"),
-        ({"methods": [3]}, "a method is 'learner+strategy', such as 'supervised+random'; got 3"),
+        ({"methods": [3]}, "(exclude=proportion)'; got 3"),
         ({"n_seeds": 0}, "n_seeds must be at least 1, got 0"),
         ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
         ({"initial": "all"}, "initial must be one of shared, paper, got 'all'"),
@@ -141,8 +145,25 @@ def test_cells_are_one_for_each_method_and_seed():
                      for seed in (3, 4)]  # fmt: skip
 
 
-def test_the_papers_methods_are_known():
-    assert len(study.cells_of("mixdigits", "smoke", list(study.METHODS), 0, 1)) == 6
+def test_no_methods_are_the_papers():
+    cells = study.cells_of("mixdigits", "smoke", [], 0, 1)
+    assert [f"{cell.learner}+{cell.strategy}" for cell in cells] == list(study.METHODS)
+    assert study.paper_methods("mixcifar60-scenes")[3] == "supervised_sn+ddu"
+
+
+def test_method_with_options_is_the_cell_that_it_says():
+    text = "contrastive(features=projected)+distance_cl(exclude=none, normalise=false)+stop=round"
+    (cell,) = study.cells_of("mixdigits", "smoke", [text], 3, 1, "paper", {"con_epochs": 2})
+    assert cell == Cell(
+        "mixdigits", "smoke", "contrastive", "distance_cl", 3, "paper", "round", {"features": "projected"},
+        {"exclude": "none", "normalise": False}, {"con_epochs": 2},
+    )  # fmt: skip
+
+
+def test_named_results_have_a_file_of_their_own_and_a_name_that_is_a_path_is_refused(tmp_path):
+    assert study.results_file(tmp_path, "a", "b", "c").name == "a-b-c.csv" != study.results_file(tmp_path, "a", "b").name
+    with pytest.raises(ValueError, match="name must be of small letters, digits and _, got '../c'"):
+        study.results_file(tmp_path, "a", "b", "../c")
 
 
 BRIEF = {"initial_id": 60, "stage_id": 40, "stop_id": 100, "sup_epochs": 2, "con_first_epochs": 1, "con_warmup": 0}

@@ -17,6 +17,7 @@ METHOD_STYLE = {  # colour, dash, symbol
     "Least confidence": ("#0066aa", "dash", "square"),
     "Entropy": ("#7722ff", "dashdot", "triangle-up"),
     "DDU": ("#bb77dd", "longdash", "cross"),
+    "DDU (spectral norm)": ("#bb77dd", "longdash", "cross"),
     "Random(CL)": ("#bb1166", "longdashdot", "diamond"),
     "Distance(CL)": ("#ff5511", "solid", "star"),
 }
