@@ -90,11 +90,11 @@ def build(
     """
     model = train_generator(images_N1HW, recipe, seed=seed, device=device, progress=progress)
     voters = train_voters(images_N1HW, labels_N, recipe, seed=seed, device=device, progress=progress)
-    rounds, passed, drawn = [], 0, 0
+    levels, rounds, passed, drawn = GreyLevels(images_N1HW), [], 0, 0
     while passed < count:
         if drawn >= 100 * (count + ROUND):
             raise RuntimeError(f"{passed} of {drawn} mixtures passed the vote, {count} are wanted: train for longer")
-        mixed, parents = _mixtures(model, images_N1HW, recipe, seed, len(rounds))
+        mixed, parents = _mixtures(model, images_N1HW, levels, recipe, seed, len(rounds))
         votes = vote(voters, mixed)
         keep = is_ambiguous(votes)
         rounds.append((mixed[keep], votes[keep], parents[keep]))
@@ -118,14 +118,14 @@ def measured(made: AmbiguousSet, real_N1HW: np.ndarray) -> dict:
     }
 
 
-def _mixtures(model, images_N1HW, recipe, seed, number):
+def _mixtures(model, images_N1HW, levels, recipe, seed, number):
     """Round `number` of mixtures of two distinct images, grey levels transported, and the rows of their parents."""
     n, stream = len(images_N1HW), rng.numpy_stream(seed, "generator.mixtures", number)
     first, step = stream.integers(n, size=ROUND), stream.integers(1, n, size=ROUND)
     parents_B2 = np.stack([first, (first + step) % n], axis=1)
     noise = rng.torch_stream(seed, "generator.latents", number, device=next(model.parameters()).device)
     decoded = mix_and_decode(model, *(images_N1HW[parents_B2[:, i]] for i in (0, 1)), recipe.mixture, noise)
-    return transport_grey_levels(decoded, images_N1HW, stream, donors=recipe.donors), parents_B2
+    return transport_grey_levels(decoded, levels, stream, donors=recipe.donors), parents_B2
 
 
 def train_generator(images_N1HW, recipe: GeneratorRecipe, *, seed, device="cpu", progress=False) -> HierarchicalVAE:
@@ -228,21 +228,29 @@ def mix_and_decode(
     return model.decode(mixed).cpu().numpy()
 
 
-def transport_grey_levels(decoded_N1HW, real_M1HW, stream: np.random.Generator, *, donors: int) -> np.ndarray:
+class GreyLevels:
+    """The grey levels of real images, each image's in ascending order, the images by their ink (mean level, 0 to 1)."""
+
+    def __init__(self, real_M1HW: np.ndarray):
+        levels_MP = np.sort(real_M1HW.reshape(len(real_M1HW), -1), axis=1)
+        ink_M = levels_MP.mean(1) / 255
+        by_ink_M = np.argsort(ink_M, kind="stable")
+        self.levels_MP, self.ink_M = levels_MP[by_ink_M], ink_M[by_ink_M]
+
+
+def transport_grey_levels(decoded_N1HW, real: GreyLevels, stream: np.random.Generator, *, donors: int) -> np.ndarray:
     """Every decoded image with exactly the grey levels of a real image of similar ink, given out rank by rank: uint8.
 
     Of a decoded image only the order of its pixels is used, and its ink (the mean of its levels, cut to 0..1), by which
     one of the `donors` real images nearest in ink is drawn from `stream`.
     """
-    n, m = len(decoded_N1HW), len(real_M1HW)
-    pixels_NP, levels_MP = decoded_N1HW.reshape(n, -1), np.sort(real_M1HW.reshape(m, -1), axis=1)
-    ink_M = levels_MP.mean(1) / 255
-    by_ink_M = np.argsort(ink_M, kind="stable")
-    place_N = np.searchsorted(ink_M[by_ink_M], np.clip(pixels_NP, 0, 1).mean(1))
+    n, m = len(decoded_N1HW), len(real.ink_M)
+    pixels_NP = decoded_N1HW.reshape(n, -1)
+    place_N = np.searchsorted(real.ink_M, np.clip(pixels_NP, 0, 1).mean(1))
     first_N = np.clip(place_N - donors // 2, 0, max(m - donors, 0))
-    donor_N = by_ink_M[first_N + stream.integers(min(donors, m), size=n)]
+    donor_N = first_N + stream.integers(min(donors, m), size=n)
     out_NP = np.empty(pixels_NP.shape, np.uint8)
-    np.put_along_axis(out_NP, np.argsort(pixels_NP, axis=1, kind="stable"), levels_MP[donor_N], axis=1)
+    np.put_along_axis(out_NP, np.argsort(pixels_NP, axis=1, kind="stable"), real.levels_MP[donor_N], axis=1)
     return out_NP.reshape(decoded_N1HW.shape)
 
 

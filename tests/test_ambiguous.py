@@ -100,7 +100,7 @@ def test_transport_keeps_ranks_and_gives_exactly_the_levels_of_a_real_image_of_s
     real, _ = digits(8, 300)
     stream = rng.numpy_stream(0, "test")
     decoded = stream.normal(0.3, 0.4, size=(40, 1, 8, 8)).astype(np.float32)
-    out = ambiguous.transport_grey_levels(decoded, real, stream, donors=8)
+    out = ambiguous.transport_grey_levels(decoded, ambiguous.GreyLevels(real), stream, donors=8)
     assert out.dtype == np.uint8 and out.shape == decoded.shape
     histograms = {bytes(np.sort(image.ravel())): image.mean() for image in real}
     inks = np.array([image.mean() for image in real]) / 255
@@ -113,7 +113,7 @@ def test_transport_keeps_ranks_and_gives_exactly_the_levels_of_a_real_image_of_s
 
 def test_transport_leaves_a_real_image_with_itself_as_the_only_donor_unchanged():
     real, _ = digits(8, 1)
-    out = ambiguous.transport_grey_levels(real / 255, real, rng.numpy_stream(0, "test"), donors=8)
+    out = ambiguous.transport_grey_levels(real / 255, ambiguous.GreyLevels(real), rng.numpy_stream(0, "test"), donors=8)
     assert np.array_equal(out, real)
 
 

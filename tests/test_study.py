@@ -161,7 +161,9 @@ def test_method_with_options_is_the_cell_that_it_says():
 
 
 def test_named_results_have_a_file_of_their_own_and_a_name_that_is_a_path_is_refused(tmp_path):
-    assert study.results_file(tmp_path, "a", "b", "c").name == "a-b-c.csv" != study.results_file(tmp_path, "a", "b").name
+    assert (
+        study.results_file(tmp_path, "a", "b", "c").name == "a-b-c.csv" != study.results_file(tmp_path, "a", "b").name
+    )
     with pytest.raises(ValueError, match="name must be of small letters, digits and _, got '../c'"):
         study.results_file(tmp_path, "a", "b", "../c")
 
