@@ -157,6 +157,25 @@ def split_classes(cifar: dict[str, np.ndarray], split_seed: int | None) -> list[
     return sorted(chosen)
 
 
+def superclasses(benchmark: Benchmark, folder: Path | None = None) -> list[dict]:
+    """Of each superclass of CIFAR-100: which classes are iD in this MixCIFAR60, and which are ambiguous."""
+    train, members = _labelled("cifar100_train", datafiles.data_folder(folder), COLOUR_32), {}
+    for label, coarse in np.unique(np.stack([train["labels"], train["coarse_labels"]], 1), axis=0):
+        members.setdefault(str(train["coarse_label_names"][coarse]), []).append(str(train["label_names"][label]))
+    own = set(benchmark.class_names)
+    kinds = {"iD": lambda classes: own & set(classes), "ambiguous": lambda classes: set(classes) - own}
+    return [
+        {"superclass": name, **{kind: ", ".join(sorted(of(classes))) for kind, of in kinds.items()}}
+        for name, classes in sorted(members.items())
+    ]
+
+
+def provenance(folder: Path | None = None) -> dict:
+    """How MixMNIST's ambiguous digits were made, as `build_mixmnist_ambiguous` wrote it; {} for those made elsewhere."""
+    stored = sources.read("mixmnist_ambiguous", folder, shape=GREY_28)
+    return json.loads(str(stored["provenance"])) if "provenance" in stored else {}
+
+
 def _is_named(arrays, names: list[str]) -> np.ndarray:
     return np.isin(arrays["label_names"], names)[arrays["labels"]]
 

@@ -1,7 +1,7 @@
 """The numbers that the paper prints, and ours beside them.
 
-Kim, Kim and Hwang, 2023 (arXiv:2303.14433), Table 2: accuracy (%), cumulative annotation cost at the last stage (samples
-shown to the oracle), and their ratio.
+Kim, Kim and Hwang, 2023 (arXiv:2303.14433), Table 2: accuracy (%), cumulative annotation cost at the last stage
+(samples shown to the oracle), and their ratio.
 """
 
 import pandas as pd

@@ -265,6 +265,20 @@ def read_results(folder: Path, benchmark: str, profile: str, name: str = ""):
     raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
 
 
+def committed(benchmark: str, profile: str) -> list[str]:
+    """Names of the committed result tables of this benchmark and profile, "" for the one without a name first."""
+    prefix = label(benchmark, profile)
+    stems = [path.stem for path in (ROOT / "figures" / "results").glob(f"{prefix}*.csv")]
+    return sorted(stem[len(prefix) + 1 :] for stem in stems if stem == prefix or stem.startswith(f"{prefix}-"))
+
+
+def story(benchmark: str) -> dict[str, str]:
+    """The parts of the notebooks' text that belong to this benchmark: Markdown by name, such as "01 pool"."""
+    text = (NOTEBOOKS / "stories" / f"{benchmark.partition('-')[0]}.md").read_text()
+    parts = re.split(r"<!-- section: (.+?) -->\n", text)[1:]
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
 def saver(benchmark: str, profile: str, publish: bool, name: str = ""):
     """A function `keep(figure, kind)` that saves a figure under the name of the results, and returns it."""
     from . import figures
