@@ -171,7 +171,7 @@ def superclasses(benchmark: Benchmark, folder: Path | None = None) -> list[dict]
 
 
 def provenance(folder: Path | None = None) -> dict:
-    """How MixMNIST's ambiguous digits were made, as `build_mixmnist_ambiguous` wrote it; {} for those made elsewhere."""
+    """How MixMNIST's ambiguous digits were made, as `build_mixmnist_ambiguous` wrote it; {} for made elsewhere."""
     stored = sources.read("mixmnist_ambiguous", folder, shape=GREY_28)
     return json.loads(str(stored["provenance"])) if "provenance" in stored else {}
 

@@ -8,7 +8,7 @@ import nbformat
 import papermill
 import pytest
 
-from alkit import study
+from alkit import benchmarks, study
 
 PATHS = [study.NOTEBOOKS / f"{stem}.ipynb" for stem in study.notebooks()]
 FIRST = ("01_benchmark_construction", "02_contrastive_training", "03_feature_space", "04_active_learning_curves")
@@ -89,11 +89,25 @@ def test_no_leftovers_of_tools_or_machines(notebook, path):
 
 
 def test_reads_as_a_lesson(notebook):
-    """Question first; limits, three things to try at the end; every code cell but the set-up is introduced by text."""
+    """Question first; what was learned, its limits and three things to try at the end."""
     text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert text[0].startswith("# ") and "**Question.**" in text[0]
-    assert "## What we learned" in text[-1] and "**Limits.**" in text[-1]
-    assert re.findall(r"^(\d)\. ", text[-1].split("## Try")[1], re.M) == ["1", "2", "3"]
+    *_, before, learned, last = notebook.cells
+    assert before.source.endswith("## What we learned") and re.fullmatch(
+        r'Markdown\(story\["0\d learned"\]\)', learned.source
+    )
+    assert "**Limits.**" in learned.outputs[0].data["text/markdown"]
+    assert re.findall(r"^(\d)\. ", last.source.split("## Try")[1], re.M) == ["1", "2", "3"]
+
+
+def test_every_benchmark_has_the_text_that_the_notebooks_ask_for():
+    wanted = {key for path in PATHS for key in re.findall(r'story\[\\"(.+?)\\"\]', path.read_text())}
+    assert {f"0{i} learned" for i in range(1, 5)} <= wanted
+    for benchmark in benchmarks.BENCHMARKS:
+        if benchmark != "tiny":
+            story = study.story(benchmark)
+            assert set(story) == wanted and all(story.values())
+            assert all("**Limits.**" in text for key, text in story.items() if key.endswith("learned"))
 
 
 def test_links_and_pictures_exist(notebook, path):
@@ -101,6 +115,14 @@ def test_links_and_pictures_exist(notebook, path):
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", cell.source):
                 assert (path.parent / target).exists(), target
+
+
+def test_pictures_of_one_benchmark_are_cells_of_their_own_that_say_so(notebook):
+    """Executed copies, whose figures are their own, leave these cells out."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert ("![" in cell.source) == ("picture" in tags(cell))
+            assert "picture" not in tags(cell) or "*MixDigits, profile `laptop`: " in cell.source
 
 
 def test_pictures_have_a_text_for_those_who_cannot_see_them(notebook):
