@@ -13,11 +13,15 @@ from .rng import seeded
 
 
 class ConvNet(nn.Module):
-    """Three 3x3 convolutions (32, 64, 128 channels) with batch norm and ReLU, then the mean over positions: D = 128."""
+    """Three 3x3 convolutions (32, 64, 128 channels) with batch norm and ReLU, then a readout of positions: D = 128.
+
+    `readout`: "mean" over positions; or "linear", a layer with batch norm and ReLU on a grid of 4x4 positions, for
+    images in which it matters where a stroke is.
+    """
 
     width = 128
 
-    def __init__(self, channels: int, strides: tuple[int, ...] = (2, 2, 2)):
+    def __init__(self, channels: int, strides: tuple[int, ...] = (2, 2, 2), readout: str = "mean"):
         super().__init__()
         widths = (channels, 32, 64, self.width)
         self.blocks = nn.Sequential(
@@ -30,9 +34,21 @@ class ConvNet(nn.Module):
                 for i, stride in enumerate(strides)
             )
         )
+        self.readout = (
+            nn.Sequential(
+                nn.AdaptiveAvgPool2d(4),
+                nn.Flatten(),
+                nn.Linear(16 * self.width, self.width, bias=False),
+                nn.BatchNorm1d(self.width),
+                nn.ReLU(inplace=True),
+            )
+            if readout == "linear"
+            else None
+        )
 
     def forward(self, images_BCHW):
-        return self.blocks(images_BCHW - 0.5).mean((2, 3))
+        maps_BCHW = self.blocks(images_BCHW - 0.5)
+        return maps_BCHW.mean((2, 3)) if self.readout is None else self.readout(maps_BCHW)
 
 
 class ResNet18(nn.Module):
@@ -105,7 +121,7 @@ def encoder(
     """The recipe's encoder, initialised from `seed` alone; `spectral`: with a `SpectralCap` on every convolution."""
     with seeded(seed):
         convnet = recipe.net == "convnet"
-        net = ConvNet(channels, recipe.strides) if convnet else ResNet18(channels, recipe.net_width)
+        net = ConvNet(channels, recipe.strides, recipe.readout) if convnet else ResNet18(channels, recipe.net_width)
         for module in [part for part in net.modules() if spectral and isinstance(part, nn.Conv2d)]:
             parametrize.register_parametrization(module, "weight", SpectralCap(module.weight))
     return net.to(device, memory_format=torch.channels_last)

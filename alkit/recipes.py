@@ -26,6 +26,7 @@ class Recipe:
     # the network that every learner trains
     net: Literal["convnet", "resnet18"] = "convnet"
     strides: tuple[int, int, int] = (2, 2, 2)  # of the three convolutions (convnet only)
+    readout: Literal["linear", "mean"] = "linear"  # how positions become features (convnet only)
     net_width: int = 64  # channels of the first of ResNet-18's four blocks, each of which doubles them (resnet18 only)
     projection: tuple[int, int] = (128, 128)  # hidden and output width of the projection head
 
@@ -93,6 +94,7 @@ _MIXDIGITS = replace(
     _MIXMNIST,
     stop_id=200,
     strides=(1, 2, 2),  # 8 px: a third halving would leave a single pixel
+    readout="mean",  # of 2x2 positions
     con_batch=512,  # about 2,000 images: four steps an epoch, as few as still shuffle
     rotate=15.0, shear=10.0, scale=(0.9, 1.1), shift=0.06,  # half a pixel
     cpu_threads=1,  # a second thread gains nothing at 8 px, and one makes results independent of the core count

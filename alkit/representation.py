@@ -80,7 +80,19 @@ def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
         history = representation.train(nothing, 0, epochs=epochs, warmup=warmup)
         return {**representation.state(), "history": history}
 
-    used = ("net", "strides", "projection", "con_", "rotate", "shear", "scale", "shift", "bf16", "cpu_threads")
+    used = (
+        "net",
+        "strides",
+        "readout",
+        "projection",
+        "con_",
+        "rotate",
+        "shear",
+        "scale",
+        "shift",
+        "bf16",
+        "cpu_threads",
+    )
     inputs = {name: value for name, value in asdict(recipe).items() if name.startswith(used) and name != "con_epochs"}
     state = setting.cache("representation", {**inputs, "seed": setting.seed, "device": images.device.type}, build)
     representation.restore(state)

@@ -22,7 +22,9 @@ def cell(source, *outputs, tags=()):
 @pytest.fixture
 def notebook(tmp_path):
     """An executed notebook with a table, two figures and a progress bar, and the picture of one of the figures."""
-    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "P"}, "papermill": {"path": "/somewhere"}})
+    book = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "P"}, "papermill": {"path": "/somewhere"}}
+    )
     output = nbformat.v4.new_output
     book.cells = [
         nbformat.v4.new_markdown_cell("![a](b.png)", metadata={"tags": ["picture"]}),

@@ -27,6 +27,8 @@ def weights(net):
     [
         (TINY, 1, 8, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
         (replace(TINY, strides=(1, 2, 2)), 1, 28, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
+        (replace(TINY, readout="linear"), 1, 28, 128,
+         9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 16 * 128 * 128 + 2 * 128),
         # torchvision's 11,689,512 less its 7 x 7 stem and its classifier, plus a 3 x 3 stem
         (RESNET, 3, 32, 512, 11_689_512 - 64 * 3 * 49 - (512 * 1000 + 1000) + 64 * 3 * 9),
         # a quarter of the channels: a sixteenth of the weights of every convolution but the first
