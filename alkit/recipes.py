@@ -123,7 +123,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     # a tenth of the pool, of the first labels and of the last, in fewer stages; a sixteenth of the net's arithmetic
     ("mixcifar60", "laptop"): replace(
         _MIXCIFAR60, share=0.1, initial_id=200, stage_id=450, stop_id=2000, net_width=16, projection=(128, 128),
-        sup_epochs=30, con_first_epochs=15, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=15, cpu_threads=1,
+        sup_epochs=20, con_first_epochs=12, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=15, cpu_threads=1,
     ),
     ("mixcifar60", "smoke"): replace(
         _MIXCIFAR60, share=0.02, initial_id=120, stage_id=60, stop_id=180, net_width=4, projection=(32, 32),
