@@ -218,9 +218,13 @@ def _work(cell, root: Path | None) -> None:
 def _rows(cell, root: Path | None) -> list[dict]:
     from .experiment import finish
 
-    about = {name: getattr(cell, name) for name in ("benchmark", "profile", "learner", "strategy", "initial", "seed")}
-    about["options"] = json.dumps(cell.options, sort_keys=True)
-    return [{name: {**about, **record}[name] for name in COLUMNS} for record in finish(cell, root=root)]
+    return [{name: {**about(cell), **record}[name] for name in COLUMNS} for record in finish(cell, root=root)]
+
+
+def about(cell) -> dict:
+    """The columns of a result table that say which cell a row is of."""
+    names = ("benchmark", "profile", "learner", "strategy", "initial", "seed")
+    return {name: getattr(cell, name) for name in names} | {"options": json.dumps(cell.options, sort_keys=True)}
 
 
 def story(benchmark: str) -> dict[str, str]:

@@ -3,11 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY
+from scipy.stats import ks_2samp
 from torch.nn import functional as F
 from torchvision.transforms import functional as TF
+from torchvision.transforms import v2
 
 from alkit import augment
 
@@ -196,3 +199,35 @@ def test_view_follows_the_recipe():
     expected = augment.affine(x, stream(), rotate=TINY.rotate, shear=TINY.shear, scale=TINY.scale, shift=TINY.shift)
     assert torch.equal(augment.view(x, stream(), TINY), expected)
     assert torch.allclose(augment.view(x, stream(), replace(TINY, **STILL)), x, atol=1e-5)
+
+
+def appearance(views_BCHW):
+    """What a view looks like, in one number an image each: brightness, contrast, colour, sharpness."""
+    red, green, blue = views_BCHW.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    saturation = views_BCHW.amax(1) - views_BCHW.amin(1)
+    hue = torch.atan2(3**0.5 * (green - blue).mean((1, 2)), (2 * red - green - blue).mean((1, 2)))
+    edges = (luma[:, :, 1:] - luma[:, :, :-1]).abs()
+    parts = {"luma": luma.mean((1, 2)), "contrast": luma.std((1, 2)), "red": red.mean((1, 2)), "hue": hue,
+             "blue": blue.mean((1, 2)), "saturation": saturation.mean((1, 2)), "edges": edges.mean((1, 2))}  # fmt: skip
+    return {name: part.numpy() for name, part in parts.items()}
+
+
+def test_simclr_views_are_distributed_as_torchvisions():
+    """The same smooth colour images through both, each with draws of its own; a chain of another strength differs."""
+    coarse = torch.rand(2000, 3, 4, 4, generator=stream())
+    images = F.interpolate(coarse, size=(32, 32), mode="bicubic").clamp(0, 1)
+    ours = appearance(augment.simclr(images, stream()))
+
+    def distances(brightness):
+        jitter = v2.ColorJitter(brightness, 0.4, 0.4, 0.1)
+        chain = v2.Compose([v2.RandomResizedCrop(32, antialias=False), v2.RandomHorizontalFlip(),
+                            v2.RandomApply([jitter], p=0.8), v2.RandomGrayscale(0.2)])  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            theirs = appearance(torch.stack([chain(image) for image in images]))
+        return {name: ks_2samp(ours[name], theirs[name]).statistic for name in ours}
+
+    found = distances(0.4)
+    assert max(found.values()) < 0.07 and np.median(list(found.values())) < 0.04, found
+    assert distances(0.8)["luma"] > 0.07

@@ -10,7 +10,19 @@ import pytest
 from images import noise, png, put
 from sklearn.datasets import load_digits
 
-from alkit import ambiguous, benchmarks, datafiles, mixes, pools, sources
+from alkit import (
+    ambiguous,
+    benchmarks,
+    datafiles,
+    experiment,
+    metrics,
+    mixes,
+    pools,
+    published,
+    results,
+    sources,
+    study,
+)
 from alkit.house_numbers import house_numbers
 from alkit.pools import AMBIGUOUS, ID, NO_VOTE, OOD
 from alkit.store import StoreError
@@ -466,3 +478,38 @@ def test_mixture_in_a_share_of_the_pool_keeps_its_parents_where_both_are_in_it()
     one, two = (half.pool.images_NCHW[half.parents_N2[known, i]].astype(int) for i in (0, 1))
     assert np.array_equal(half.pool.images_NCHW[known], (one * 2 + two) // 3)
     assert (half.votes_NV[mixed] != NO_VOTE).all()
+
+
+# the published recipes on a CPU, with fewer epochs and labels alone
+
+
+SHORT = {
+    "sup_epochs": 1, "con_first_epochs": 1, "con_epochs": 1, "con_warmup": 0, "tune_epochs": 1, "stage_id": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "changes"),
+    [
+        ("mixmnist", "paper", {"initial_id": 20, "stop_id": 25}),
+        ("mixmnist", "laptop", {"initial_id": 20, "stop_id": 25}),
+        ("mixcifar60-scenes-signs", "short", {"initial_id": 60, "stop_id": 65, "net_width": 4, "projection": (8, 8)}),
+        ("mixcifar60-scenes-signs", "paper", {"initial_id": 60, "stop_id": 65, "net_width": 4, "projection": (8, 8)}),
+    ],
+)
+def test_all_methods_of_the_paper_run_on_its_pools_under_its_recipes(name, profile, changes, tmp_path):
+    """What a GPU is to run for hours must not meet its first error there."""
+    cells = study.cells_of(name, profile, [], 0, 1, changes={**SHORT, **changes})
+    assert len(cells) == 6
+    rows = []
+    for cell in cells:
+        rows += [{**study.about(cell), **record} for record in experiment.finish(cell)]
+    table = results.write_results(rows, tmp_path)
+    metrics.check_comparable(table)
+    last = table[table.stage == table.stage.max()]
+    assert (last.n_id == changes["stop_id"]).all() and (last.cost <= len(benchmarks.load(name).pool)).all()
+    assert set(table.fingerprint) == {benchmarks.load(name).fingerprint} and set(table.benchmark) == {name}
+    beside = published.beside(table)
+    assert len(beside) == 6 and beside["cost", "paper"]["Random(CL)"] == ("420" if name == "mixmnist" else "34,560")
+    told = "; ".join(published.differences(table, 1.0))
+    assert ("not by NVAE" in told) if name == "mixmnist" else ("stand-ins: scenes, signs" in told)
