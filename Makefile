@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BENCHMARK ?= mixdigits
 PROFILE ?= laptop
-SEEDS ?= 5
+SEEDS ?= $(if $(filter mixdigits,$(BENCHMARK)),5,1)
 BIN := .venv/bin
 RUN := $(BIN)/python -m alkit run all -p benchmark $(BENCHMARK) -p profile $(PROFILE) -p n_seeds $(SEEDS)
 

@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
     table = commands.add_parser("table", help="print the paper's Table 2 from results", description=table_.__doc__)
     benchmark_and_profile(table)
+    table.add_argument("--name", default="", help="of a table that was given one (notebook 4's parameter)")
     table.add_argument("--committed", action="store_true", help="of the study's committed results, not this machine's")
     table.set_defaults(do=table_)
 
@@ -125,13 +126,21 @@ def list_parameters(paths: list[Path]) -> int:
 
 
 def table_(args) -> int:
-    """Accuracy, annotation cost and cost per accuracy of each method at the last stage, mean and spread over seeds."""
-    from . import metrics, recipes, study
+    """Accuracy, annotation cost and cost per accuracy of each method at the last stage, mean and spread over seeds.
 
-    recipes.recipe(args.benchmark, args.profile)
+    For the paper's own benchmarks, its numbers stand beside them.
+    """
+    from . import metrics, published, recipes, study
+
+    recipe = recipes.recipe(args.benchmark, args.profile)
     folder = study.ROOT / "figures" if args.committed else runs_folder() / "figures"
-    results = study.read_results(folder, args.benchmark, args.profile)
+    results = study.read_results(folder, args.benchmark, args.profile, args.name)
     print(metrics.table2_text(results))
+    if args.benchmark.partition("-")[0] in published.TABLE_2 and not args.name:
+        print(
+            f"\nBeside the paper's, though not on its pool ({'; '.join(published.differences(results, recipe.share))}):"
+        )
+        print(published.beside(results).to_string())
     return 0
 
 

@@ -6,7 +6,7 @@ Kim, Kim and Hwang, 2023 (arXiv:2303.14433), Table 2: accuracy (%), cumulative a
 
 import pandas as pd
 
-from . import metrics
+from . import metrics, recipes
 
 TABLE_2 = {
     "mixmnist": {
@@ -28,25 +28,34 @@ TABLE_2 = {
 
 
 def beside(df: pd.DataFrame) -> pd.DataFrame:
-    """`metrics.table2` of the results `df` with the paper's numbers beside ours, for methods that both have or one has.
+    """`metrics.table2` of the results `df` with the paper's numbers beside ours, one row per method of ours.
 
-    Columns `accuracy`, `cost`, `cost / accuracy`, each "ours" (mean and, with several seeds, standard deviation) and
-    "paper"; "-" where the paper has no such row. ValueError for a benchmark that the paper does not have.
+    Columns `accuracy (%)`, `cost`, `cost / accuracy` and `cost / iD label` (1 is the floor; it alone means the same on a
+    smaller pool), each "ours" (mean and, with several seeds, standard deviation) and "paper", "-" where it has no such
+    row. ValueError for a benchmark that the paper does not have.
     """
     family = df["benchmark"].iloc[0].partition("-")[0]
     if family not in TABLE_2:
         raise ValueError(f"the paper has no table of {family!r}; it has {' and '.join(TABLE_2)}")
-    ours, columns = metrics.table2(df), {}
+    ours, labels = metrics.table2(df), {"ours": int(df["n_id"].max()), "paper": recipes.recipe(family, "paper").stop_id}
+    published = [TABLE_2[family].get(name) for name in ours.index]
+    columns = {}
     for number, (column, title, digits) in enumerate(
         (("accuracy", "accuracy (%)", 2), ("cost", "cost", 0), ("cost_per_accuracy", "cost / accuracy", 2))
     ):
-        rows = ours[[f"{column}_mean", f"{column}_sd"]].itertuples(index=False)
-        columns[title, "ours"] = [
-            f"{mean:,.{digits}f}" + ("" if pd.isna(sd) else f" ± {sd:,.{digits}f}") for mean, sd in rows
-        ]
-        published = [TABLE_2[family].get(name) for name in ours.index]
+        columns[title, "ours"] = _with_spread(ours[f"{column}_mean"], ours[f"{column}_sd"], digits)
         columns[title, "paper"] = [f"{row[number]:,.{digits}f}" if row else "-" for row in published]
+    title = "cost / iD label"
+    columns[title, "ours"] = _with_spread(ours["cost_mean"] / labels["ours"], ours["cost_sd"] / labels["ours"], 2)
+    columns[title, "paper"] = [f"{row[1] / labels['paper']:,.2f}" if row else "-" for row in published]
     return pd.DataFrame(columns, index=ours.index)
+
+
+def _with_spread(means, deviations, digits: int) -> list[str]:
+    return [
+        f"{mean:,.{digits}f}" + ("" if pd.isna(sd) else f" \u00b1 {sd:,.{digits}f}")
+        for mean, sd in zip(means, deviations, strict=True)
+    ]
 
 
 def differences(df: pd.DataFrame, share: float) -> list[str]:
