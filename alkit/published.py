@@ -30,7 +30,7 @@ TABLE_2 = {
 def beside(df: pd.DataFrame) -> pd.DataFrame:
     """`metrics.table2` of the results `df` with the paper's numbers beside ours, one row per method of ours.
 
-    Columns `accuracy (%)`, `cost`, `cost / accuracy` and `cost / iD label` (1 is the floor; it alone means the same on a
+    Columns `accuracy (%)`, `cost`, `cost / accuracy`, `cost / iD label` (1 is the floor; it alone means the same on a
     smaller pool), each "ours" (mean and, with several seeds, standard deviation) and "paper", "-" where it has no such
     row. ValueError for a benchmark that the paper does not have.
     """
