@@ -47,29 +47,39 @@ def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> 
         yield from (int(group[i]) for i in _seeding(rows_ND, metric_N[group], view.quota, view.rng))
 
 
-def flip_rate(logits_NC: np.ndarray, slope_NC: np.ndarray) -> np.ndarray:
-    """1 / s for the smallest s > 0 beyond which argmax(logits + s slope) is not argmax(logits); 0 for never.
-
-    A class c overtakes the predicted one, y, at s = (f_y - f_c) / (slope_c - slope_y), and stays ahead of it.
-    """
+def inverse_gaps(logits_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted class (N,), and 1 / (f_y - f_c) for its logit f_y and each other class c; 0 at y itself, (N, C)."""
     rows, label_N = np.arange(len(logits_NC)), logits_NC.argmax(axis=1)
-    gap_NC = np.maximum(logits_NC[rows, label_N][:, None] - logits_NC, CLOSEST)
-    return np.maximum(((slope_NC - slope_NC[rows, label_N][:, None]) / gap_NC).max(axis=1), 0)
+    inverse_NC = 1 / np.maximum(logits_NC[rows, label_N][:, None] - logits_NC, CLOSEST)
+    inverse_NC[rows, label_N] = 0
+    return label_N, inverse_NC
+
+
+def flip_rate(label_N: np.ndarray, inverse_NC: np.ndarray, slope_NC: np.ndarray) -> np.ndarray:
+    """1 / s for the smallest s > 0 beyond which argmax(logits + s slope) is not the predicted class; 0 for never.
+
+    Class c overtakes the predicted one, y, at s = (f_y - f_c) / (slope_c - slope_y) and stays ahead of it; `label_N`
+    and `inverse_NC` are the `inverse_gaps` of the logits.
+    """
+    rise_NC = slope_NC - slope_NC[np.arange(len(slope_NC)), label_N][:, None]
+    rise_NC *= inverse_NC
+    return rise_NC.max(axis=1)
 
 
 def least_disagree_metric(head: Head, positions: np.ndarray, seed: int, directions: int) -> np.ndarray:
     """Estimated metric, one per position, in (0, 1]; 1 where no direction flips the prediction."""
     features_ND = head.features_ND[positions].astype(np.float64)
-    logits_NC = features_ND @ head.weight_CD.T + head.bias_C
+    label_N, inverse_NC = inverse_gaps(features_ND @ head.weight_CD.T + head.bias_C)
     n = len(positions)
+    chunks = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
 
     def smallest_share(some):
         share_N = np.ones(n)
         for j in range(some.start, some.stop):
             noise_CD, noise_C = perturbation(head, seed, j)
             rate_N = np.concatenate([
-                flip_rate(logits_NC[i : i + CHUNK], features_ND[i : i + CHUNK] @ noise_CD.T + noise_C)
-                for i in range(0, n, CHUNK)
+                flip_rate(label_N[rows], inverse_NC[rows], features_ND[rows] @ noise_CD.T + noise_C)
+                for rows in chunks
             ])  # fmt: skip
             flipped_N = n - np.searchsorted(np.sort(rate_N), rate_N)  # how many have flipped by then, itself included
             share_N = np.minimum(share_N, np.where(rate_N > 0, flipped_N / n, 1))

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from alkit.acquisition import View, strategy
-from alkit.acquisition.disagreement import flip_rate
+from alkit.acquisition.disagreement import flip_rate, inverse_gaps
 from alkit.acquisition.geometry import by_chunks, candidate_groups, draw, k_means, rounds, unit_rows
 from alkit.head import Head
 
@@ -114,10 +114,11 @@ def mixing_rate(head: Head, positions: np.ndarray, anchors_AD: np.ndarray, *, cl
         features_BD = head.features_ND[positions[rows]].astype(np.float64)
         logits_BC = features_BD @ head.weight_CD.T + head.bias_C
         ascent_BD = unit_rows(loss_gradient(logits_BC, head.weight_CD))
+        label_B, inverse_BC = inverse_gaps(logits_BC)
         rate_B = np.zeros(len(features_BD))
         for anchor_D in anchors_AD:
             step_BD = mixing_step(anchor_D - features_BD, ascent_BD, clip=clip)
-            rate_B = np.maximum(rate_B, flip_rate(logits_BC, step_BD @ head.weight_CD.T))
+            rate_B = np.maximum(rate_B, flip_rate(label_B, inverse_BC, step_BD @ head.weight_CD.T))
         return rate_B
 
     return by_chunks(rate, len(positions), chunk=CHUNK)

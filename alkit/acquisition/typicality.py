@@ -8,7 +8,7 @@ import numpy as np
 from alkit.acquisition import View, strategy
 from alkit.acquisition.geometry import CELLS, by_chunks, k_means, rounds, squared_distances, unit_rows
 
-BLOCK = 2000  # members of a cluster among which neighbours are searched
+BLOCK = 1000  # members of a cluster among which neighbours are searched
 
 
 @strategy("typiclust", citation="Hacohen, Dekel and Weinshall 2022 (ICML), arXiv 2202.02794", needs=("features",))
@@ -29,7 +29,7 @@ def typiclust(
     mean squared distance, which is what the published index returns; the order can differ.
 
     Cost: k-means, O(n K D) per iteration, then O(m^2 D) time and O(m^2) memory per pick in a cluster of m; larger ones
-    than 2,000 are worked through in random blocks of 2,000. Assumes that typical samples teach most while there are few
+    than 1,000 are worked through in random blocks of 1,000. Assumes that typical samples teach most while there are few
     labels. OoD samples that form clusters are bought like classes, one per cluster and round; scattered ones are
     atypical or in small clusters, and come late. Ambiguous samples come late unless they form a cluster.
     """
