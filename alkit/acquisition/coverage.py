@@ -99,7 +99,8 @@ def pure_radius(rows_ND: np.ndarray, n_clusters: int, purity: float, rng: np.ran
         return squared.min(axis=1)
 
     reach_N = np.sort(by_chunks(reach, n, chunk=max(1, CELLS // n)))
-    return float(np.sqrt(reach_N[n - int(np.ceil(purity * n))])) * HAIR
+    pure = int(np.ceil(purity * n - 1e-9))  # 0.55 * 100 is 55.00000000000001
+    return float(np.sqrt(reach_N[n - pure])) * HAIR
 
 
 def ball_graph(rows_VD: np.ndarray, radius: float, *, cells: int = CELLS) -> np.ndarray:

@@ -46,7 +46,7 @@ def dropquery(view: View, *, passes: int = 3, rate: float = 0.75, auxiliary_filt
     the nearest to each centre come first, in a random order of clusters, then the second nearest, and so on. After
     them come the others, most changed predictions first. The paper asks for one batch only, and filters nothing;
     `auxiliary_filter` is this study's protocol: samples that the classifier takes for non-iD come last, by the same
-    rule among themselves.
+    rule among themselves. Three passes are the paper's; a rate of 0.75 is the published configuration's.
 
     Cost: O(passes n D C), and k-means, O(n quota D) per iteration. Assumes that a prediction that survives dropout is
     right. Ambiguous samples flip and are candidates, OoD ones too; being spread by clusters, both get a share by the
