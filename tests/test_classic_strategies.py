@@ -117,13 +117,14 @@ def test_a_draw_is_in_proportion_to_the_weights_and_never_of_weight_zero():
     counts = np.bincount([geometry.draw(np.array([0, 1, 0, 3, 0]), rng) for _ in range(4000)], minlength=5)
     assert counts[[0, 2, 4]].sum() == 0 and abs(counts[1] - 1000) < 120
 
-    class Last:
-        def random(self):
-            return np.nextafter(1, 0)
+    class Drawn:
+        def __init__(self, uniform):
+            self.random = lambda: uniform
 
-    weights = np.array([0.1] * 7 + [0.0])
-    assert geometry.draw(weights, Last()) == 6
-    assert geometry.draw(np.array([5e-324, 0.0]), Last()) == 0  # the product rounds up to the whole
+    last = Drawn(np.nextafter(1, 0))
+    assert geometry.draw(np.array([0.1] * 7 + [0.0]), last) == 6
+    assert geometry.draw(np.array([5e-324, 0.0]), last) == 0  # the product rounds up to the whole
+    assert geometry.draw(np.array([0.0, 0.0, 1.0]), Drawn(0.0)) == 2
 
 
 def test_rounds_survive_cluster_numbers_with_gaps():
@@ -208,6 +209,13 @@ def test_badge_takes_one_of_each_before_any_duplicate_and_fills_up_when_all_dist
     for seed in range(5):
         picks = list(order("badge", make_view(pool, seed), auxiliary_filter=False))
         assert {pick % 6 for pick in picks[:6]} == set(range(6)) and sorted(picks) == list(range(60))
+
+
+def test_badge_distances_of_duplicates_are_exactly_zero():
+    rng = np.random.default_rng(0)
+    residual, features = (np.repeat(rng.normal(size=(1, width)), 300, axis=0) for width in (61, 129))
+    length = gradients.gradient_lengths(residual, features)
+    assert not any(gradients.gradient_distances(residual, features, length, pick).any() for pick in range(300))
 
 
 def test_badge_never_forms_gradients():
@@ -399,7 +407,7 @@ def test_dropquery_counts_the_passes_that_change_the_prediction(n, monkeypatch):
 def test_dropquery_takes_the_changed_ones_nearest_to_the_centres_first_then_the_rest_by_share(monkeypatch):
     pool, blob = blob_pool([40, 30, 20, 25], [2, 2, 2, 2], quota=4, seed=1)
     view = make_view(pool, 2)
-    share = np.random.default_rng(3).integers(0, 4, len(blob)) / 3
+    share = np.random.default_rng(3).integers(0, 5, len(blob)) / 4
     monkeypatch.setattr(dropout, "changed_share", lambda head, positions, *args, **kwargs: share[positions])
     picks = np.array(list(order("dropquery", view, auxiliary_filter=False)))
     changed = view.unasked[share[view.unasked] > 0.5]
@@ -605,6 +613,20 @@ def test_probcover_radius_is_the_largest_of_that_purity(share):
 
 def test_probcover_radius_is_infinite_where_there_is_one_cluster_only():
     assert coverage.pure_radius(np.ones((9, 2)) / 2**0.5, 3, 0.95, np.random.default_rng(0)) == np.inf
+
+
+def test_probcover_code_takes_the_highest_degree_and_paper_draws_among_the_five_highest():
+    pool = make_pool(n=50, labelled=5)
+    unit, unasked = geometry.unit_rows(pool["features_ND"].astype(np.float64)), make_view(pool).unasked
+    asked = unit[pool["answers_N"] >= 0]
+    covered = [v for v, i in enumerate(unasked) if np.linalg.norm(asked - unit[i], axis=1).min() < 0.5]
+    degrees = slow.uncovered_degrees(slow.ball_graph(unit[unasked].tolist(), 0.5), covered, [])
+    assert sorted(degrees)[-5:] == [8, 9, 10, 10, 12]
+    degree = dict(zip(unasked.tolist(), degrees, strict=True))
+    first = {v: [degree[next(order("probcover", make_view(pool, seed), delta=0.5, variant=v))] for seed in range(60)]
+             for v in ("paper", "code")}  # fmt: skip
+    assert set(first["code"]) == {12}
+    assert set(first["paper"]) == {8, 9, 10, 12} and 4 <= first["paper"].count(12) <= 24  # 12 expected
 
 
 def test_probcover_picks_no_labelled_sample_when_the_pool_is_covered_entirely():

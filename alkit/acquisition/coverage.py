@@ -132,7 +132,6 @@ def greedy_cover(graph_VW: np.ndarray, covered_V: np.ndarray, top: int, rng: np.
         pick = int(best[rng.integers(len(best))])
         yield pick
         taken_V[pick] = True
-        bound_V[pick] = 0
         left_W = left_W & ~graph_VW[pick]
 
 

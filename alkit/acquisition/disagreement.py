@@ -48,11 +48,9 @@ def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> 
 
 
 def inverse_gaps(logits_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted class (N,), and 1 / (f_y - f_c) for its logit f_y and each other class c; 0 at y itself, (N, C)."""
+    """Predicted class y (N,), and 1 / (f_y - f_c) (N, C) for its logit f_y and that of each class c."""
     rows, label_N = np.arange(len(logits_NC)), logits_NC.argmax(axis=1)
-    inverse_NC = 1 / np.maximum(logits_NC[rows, label_N][:, None] - logits_NC, CLOSEST)
-    inverse_NC[rows, label_N] = 0
-    return label_N, inverse_NC
+    return label_N, 1 / np.maximum(logits_NC[rows, label_N][:, None] - logits_NC, CLOSEST)
 
 
 def flip_rate(label_N: np.ndarray, inverse_NC: np.ndarray, slope_NC: np.ndarray) -> np.ndarray:
@@ -63,7 +61,7 @@ def flip_rate(label_N: np.ndarray, inverse_NC: np.ndarray, slope_NC: np.ndarray)
     """
     rise_NC = slope_NC - slope_NC[np.arange(len(slope_NC)), label_N][:, None]
     rise_NC *= inverse_NC
-    return rise_NC.max(axis=1)
+    return rise_NC.max(axis=1)  # y itself has 0, so that none is negative
 
 
 def least_disagree_metric(head: Head, positions: np.ndarray, seed: int, directions: int) -> np.ndarray:
@@ -81,8 +79,8 @@ def least_disagree_metric(head: Head, positions: np.ndarray, seed: int, directio
                 flip_rate(label_N[rows], inverse_NC[rows], features_ND[rows] @ noise_CD.T + noise_C)
                 for rows in chunks
             ])  # fmt: skip
-            flipped_N = n - np.searchsorted(np.sort(rate_N), rate_N)  # how many have flipped by then, itself included
-            share_N = np.minimum(share_N, np.where(rate_N > 0, flipped_N / n, 1))
+            flipped_N = n - np.searchsorted(np.sort(rate_N), rate_N)  # by then and itself included; n for never
+            share_N = np.minimum(share_N, flipped_N / n)
         return share_N[None]
 
     return by_chunks(smallest_share, directions, chunk=8).min(axis=0)

@@ -59,11 +59,14 @@ def typiclust(
 
 
 def typicality(rows_ND: np.ndarray, neighbours: int, *, squared: bool) -> np.ndarray:
-    """1 / (mean distance + 1e-5) of each row to its min(neighbours, N // 2) nearest others; distances or squares."""
+    """1 / (mean distance + 1e-5) of each row to its min(neighbours, N // 2) nearest others; distances or squares.
+
+    A row that is alone has none, and the value that a distance of 0 would give.
+    """
     n = len(rows_ND)
     if n == 1:
         return np.full(1, 1e5)
-    k = max(1, min(neighbours, n // 2))
+    k = min(neighbours, n // 2)
     distance_NN = squared_distances(rows_ND, rows_ND)
     np.fill_diagonal(distance_NN, np.inf)
     nearest_Nk = np.partition(distance_NN, k - 1, axis=1)[:, :k]
