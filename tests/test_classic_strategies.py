@@ -49,9 +49,9 @@ def blob_pool(sizes, asked, *, quota, **changes):
 def test_first_pick_is_random_where_nothing_tells_samples_apart_and_not_by_pool_position(name):
     pool = make_pool(n=12, labelled=3) | rows(1, n=12) | {"probs_NC": np.full((12, 4), 0.25, np.float32)}
     head = Head(pool["features_ND"], np.zeros((4, 4), np.float32), np.zeros(4, np.float32))
-    first = [next(order(name, make_view(pool | {"head": head}, seed))) for seed in range(120)]
+    first = [next(order(name, make_view(pool | {"head": head}, seed))) for seed in range(60)]
     counts = np.bincount(first, minlength=12)[make_view(pool).unasked]
-    assert counts.min() > 2 and counts.max() < 35  # 13 expected for each of 9 positions
+    assert counts.min() > 0 and counts.max() < 20  # 7 expected for each of 9 positions
 
 
 @pytest.mark.parametrize("name", CLASSIC)
@@ -623,10 +623,10 @@ def test_probcover_code_takes_the_highest_degree_and_paper_draws_among_the_five_
     degrees = slow.uncovered_degrees(slow.ball_graph(unit[unasked].tolist(), 0.5), covered, [])
     assert sorted(degrees)[-5:] == [8, 9, 10, 10, 12]
     degree = dict(zip(unasked.tolist(), degrees, strict=True))
-    first = {v: [degree[next(order("probcover", make_view(pool, seed), delta=0.5, variant=v))] for seed in range(60)]
+    first = {v: [degree[next(order("probcover", make_view(pool, seed), delta=0.5, variant=v))] for seed in range(40)]
              for v in ("paper", "code")}  # fmt: skip
     assert set(first["code"]) == {12}
-    assert set(first["paper"]) == {8, 9, 10, 12} and 4 <= first["paper"].count(12) <= 24  # 12 expected
+    assert set(first["paper"]) == {8, 9, 10, 12} and 2 <= first["paper"].count(12) <= 16  # 8 expected
 
 
 def test_probcover_picks_no_labelled_sample_when_the_pool_is_covered_entirely():

@@ -34,6 +34,9 @@ def by_chunks(function: Callable[[slice], np.ndarray], n: int, *, chunk: int) ->
     Threads share out whole chunks and BLAS runs on one thread within each: results do not depend on the core count.
     """
     slices = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
+    if len(slices) == 1:  # waking a thread costs more than a small pool's work
+        with threadpool_limits(1):
+            return function(slices[0])
     with threadpool_limits(1), ThreadPoolExecutor() as threads:
         return np.concatenate(list(threads.map(function, slices)))
 
