@@ -174,3 +174,4 @@ def _describe(annotation: object) -> str:
 
 # Importing a family registers its strategies; at the end, because each of them imports the names above.
 from alkit.acquisition import uncertainty, density, clusters  # noqa: E402, F401, I001
+from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients  # noqa: E402, F401, I001

@@ -1,0 +1,120 @@
+"""How easily a prediction flips along a ray, and LDM-S, which looks for samples that flip before most others do."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from alkit.acquisition import View, strategy
+from alkit.acquisition.geometry import by_chunks, candidate_groups, draw, unit_rows
+from alkit.head import Head
+
+CHUNK = 4096  # rows
+CLOSEST = 1e-30  # a smaller gap between logits is a tie
+SAME = 1e-12  # cosine distances that rounding alone can make
+
+
+@strategy("ldm", citation="Cho et al. 2024 (ICLR), arXiv 2401.09787, Algorithms 1 and 2", needs=("head", "probs"))
+def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> Iterator[int]:
+    """LDM-S: a random choice that favours a small least disagree metric and distance from what was picked before.
+
+    The least disagree metric L_i of a sample is the smallest share of the pool whose prediction changes together with
+    its own, over Gaussian perturbations of the last layer. The first pick has the smallest; each next one is drawn
+    with probability proportional to (gamma_i d_i)^2, d_i the cosine distance of its features to the closest pick,
+    gamma_i = exp(-max(L_i - L_q, 0) / L_q) for L_q the q-th smallest, q = quota; those of all but the q smallest
+    are scaled to sum to q and held at 1. Once all weights are 0, the rest comes by ascending L.
+
+    The paper draws new perturbations for each of 51 standard deviations, and stops when ten in a row lower no sample's
+    estimate. Here each of `directions` Gaussian perturbations is used at all standard deviations at once: along a ray a
+    prediction that has flipped stays flipped, so that the share that has flipped when sample i does is i's rank. This
+    is the paper's estimator in the limit of a fine grid, and does not depend on the scale of the weights. The share is
+    taken over the unasked samples. The paper filters nothing; `auxiliary_filter` is this study's protocol: samples that
+    the classifier takes for non-iD come last, by the same rule among themselves.
+
+    Cost: O(directions n (D C + log n)) time, O(n C) memory, O(n D) per pick. Assumes a last layer that is linear in
+    the features. Ambiguous samples near a boundary have the smallest metric and are bought first; OoD samples only
+    where they lie near a boundary, not for being far from everything.
+    """
+    if directions < 1:
+        raise ValueError(f"directions of ldm must be at least 1, got {directions}")
+    groups = candidate_groups(view, auxiliary_filter=auxiliary_filter)
+    if not groups:
+        return
+    positions = np.concatenate(groups)
+    metric_N = np.empty(len(view.answers_N))
+    metric_N[positions] = least_disagree_metric(view.head, positions, int(view.rng.integers(2**31)), directions)
+    for group in groups:
+        rows_ND = unit_rows(view.head.features_ND[group].astype(np.float64))
+        yield from (int(group[i]) for i in _seeding(rows_ND, metric_N[group], view.quota, view.rng))
+
+
+def inverse_gaps(logits_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted class y (N,), and 1 / (f_y - f_c) (N, C) for its logit f_y and that of each class c."""
+    rows, label_N = np.arange(len(logits_NC)), logits_NC.argmax(axis=1)
+    return label_N, 1 / np.maximum(logits_NC[rows, label_N][:, None] - logits_NC, CLOSEST)
+
+
+def flip_rate(label_N: np.ndarray, inverse_NC: np.ndarray, slope_NC: np.ndarray) -> np.ndarray:
+    """1 / s for the smallest s > 0 beyond which argmax(logits + s slope) is not the predicted class; 0 for never.
+
+    Class c overtakes the predicted one, y, at s = (f_y - f_c) / (slope_c - slope_y) and stays ahead of it; `label_N`
+    and `inverse_NC` are the `inverse_gaps` of the logits.
+    """
+    rise_NC = slope_NC - slope_NC[np.arange(len(slope_NC)), label_N][:, None]
+    rise_NC *= inverse_NC
+    return rise_NC.max(axis=1)  # y itself has 0, so that none is negative
+
+
+def least_disagree_metric(head: Head, positions: np.ndarray, seed: int, directions: int) -> np.ndarray:
+    """Estimated metric, one per position, in (0, 1]; 1 where no direction flips the prediction."""
+    features_ND = head.features_ND[positions].astype(np.float64)
+    label_N, inverse_NC = inverse_gaps(features_ND @ head.weight_CD.T + head.bias_C)
+    n = len(positions)
+    chunks = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+
+    def smallest_share(some):
+        share_N = np.ones(n)
+        for j in range(some.start, some.stop):
+            noise_CD, noise_C = perturbation(head, seed, j)
+            rate_N = np.concatenate([
+                flip_rate(label_N[rows], inverse_NC[rows], features_ND[rows] @ noise_CD.T + noise_C)
+                for rows in chunks
+            ])  # fmt: skip
+            flipped_N = n - np.searchsorted(np.sort(rate_N), rate_N)  # by then and itself included; n for never
+            share_N = np.minimum(share_N, flipped_N / n)
+        return share_N[None]
+
+    return by_chunks(smallest_share, directions, chunk=8).min(axis=0)
+
+
+def perturbation(head: Head, seed: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+    """Standard normal perturbation `j` of the weights (C, D) and biases (C,)."""
+    rng = np.random.default_rng([seed, j])
+    return rng.standard_normal(head.weight_CD.shape), rng.standard_normal(head.bias_C.shape)
+
+
+def seeding_weights(metric_N: np.ndarray, quota: int) -> np.ndarray:
+    """gamma (N,) of LDM-S: 1 for the `quota` smallest metrics, then falling, as heavy in sum as those and at most 1."""
+    order = np.argsort(metric_N, kind="stable")
+    few, many = order[:quota], order[quota:]
+    gamma_N = np.exp(-np.maximum(metric_N - metric_N[few[-1]], 0) / metric_N[few[-1]])
+    if gamma_N[many].sum() > 0:
+        gamma_N[many] = np.minimum(gamma_N[many] * len(few) / gamma_N[many].sum(), 1)
+    return gamma_N
+
+
+def _seeding(rows_ND: np.ndarray, metric_N: np.ndarray, quota: int, rng: np.random.Generator) -> Iterator[int]:
+    """Indices 0..N-1, drawn as `ldm` says; rows of unit length, equal metrics by index."""
+    gamma_N, closest_N = seeding_weights(metric_N, quota), np.full(len(rows_ND), np.inf)
+    left_N = np.ones(len(rows_ND), bool)
+    pick = int(metric_N.argmin())
+    while True:
+        yield pick
+        left_N[pick] = False
+        distance_N = 1 - rows_ND @ rows_ND[pick]
+        np.minimum(closest_N, np.where(distance_N > SAME, distance_N, 0), out=closest_N)
+        weight_N = np.where(left_N, (gamma_N * closest_N) ** 2, 0)
+        if not weight_N.any():
+            break
+        pick = draw(weight_N, rng)
+    left = np.flatnonzero(left_N)
+    yield from left[np.argsort(metric_N[left], kind="stable")].tolist()

@@ -1,0 +1,121 @@
+"""Strategies that spread over clusters and take what is typical there: TypiClust, and the cold-start query."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from alkit.acquisition import View, strategy
+from alkit.acquisition.geometry import CELLS, by_chunks, k_means, rounds, squared_distances, unit_rows
+
+BLOCK = 1000  # members of a cluster among which neighbours are searched
+
+
+@strategy("typiclust", citation="Hacohen, Dekel and Weinshall 2022 (ICML), arXiv 2202.02794", needs=("features",))
+def typiclust(
+    view: View,
+    *,
+    neighbours: int = 20,
+    max_clusters: int = 500,
+    min_size: int = 5,
+    variant: Literal["paper", "code"] = "paper",
+) -> Iterator[int]:
+    """TPC_RP: the most typical sample of each cluster, 1 / (mean distance to its nearest neighbours), in rounds.
+
+    k-means into min(|asked| + quota, `max_clusters`) clusters of the whole pool, features of unit length. Clusters with
+    fewest asked samples come first and the larger of two equal ones, in every round; those of at most `min_size`
+    members last of all. Neighbours are the min(`neighbours`, half of them) nearest unasked members of the same cluster
+    (at least one), so they are found anew when one was picked. `variant`: "paper" takes the mean distance, "code" the
+    mean squared distance, which is what the published index returns; the order can differ.
+
+    Cost: k-means, O(n K D) per iteration, then O(m^2 D) time and O(m^2) memory per pick in a cluster of m; larger ones
+    than 1,000 are worked through in random blocks of 1,000. Assumes that typical samples teach most while there are few
+    labels. OoD samples that form clusters are bought like classes, one per cluster and round; scattered ones are
+    atypical or in small clusters, and come late. Ambiguous samples come late unless they form a cluster.
+    """
+    for option, value, least in (
+        ("neighbours", neighbours, 1),
+        ("max_clusters", max_clusters, 1),
+        ("min_size", min_size, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{option} of typiclust must be at least {least}, got {value}")
+    positions = view.rng.permutation(len(view.answers_N))
+    asked_N = view.answers_N[positions] >= 0
+    if asked_N.all():
+        return
+    rows_ND = unit_rows(view.features_ND[positions])
+    cluster_N, _ = k_means(rows_ND, min(int(asked_N.sum()) + view.quota, max_clusters), view.rng)
+    size_K = np.bincount(cluster_N)
+    asked_K = np.bincount(cluster_N[asked_N], minlength=len(size_K))
+    visits = np.lexsort((-size_K, asked_K))
+    for wave in (visits[size_K[visits] > min_size], visits[size_K[visits] <= min_size]):
+        queues = [np.flatnonzero((cluster_N == k) & ~asked_N) for k in wave]
+        while queues := [queue for queue in queues if len(queue)]:
+            for i, queue in enumerate(queues):
+                pick = int(typicality(rows_ND[queue[:BLOCK]], neighbours, squared=variant == "code").argmax())
+                yield int(positions[queue[pick]])
+                queues[i] = np.delete(queue, pick)
+
+
+def typicality(rows_ND: np.ndarray, neighbours: int, *, squared: bool) -> np.ndarray:
+    """1 / (mean distance + 1e-5) of each row to its min(neighbours, N // 2) nearest others; distances or squares.
+
+    A row that is alone has none, and the value that a distance of 0 would give.
+    """
+    n = len(rows_ND)
+    if n == 1:
+        return np.full(1, 1e5)
+    k = min(neighbours, n // 2)
+    distance_NN = squared_distances(rows_ND, rows_ND)
+    np.fill_diagonal(distance_NN, np.inf)
+    nearest_Nk = np.partition(distance_NN, k - 1, axis=1)[:, :k]
+    return 1 / ((nearest_Nk if squared else np.sqrt(nearest_Nk)).mean(axis=1, dtype=np.float64) + 1e-5)
+
+
+@strategy("cold_start", citation="Chen et al. 2022, Making Your First Choice, arXiv 2210.02442", needs=("features",))
+def cold_start(view: View, *, temperature: float = 0.2, references: int = 4096) -> Iterator[int]:
+    """The hardest to contrast of each cluster in turn: k-means into K + 1 clusters, all asked equally often.
+
+    Hard to contrast is a sample that contrastive learning cannot tell from others. The paper measures it by training:
+    a sample's probability of being recognised among the negatives, averaged over epochs. A view shows no training, so
+    here, as a plain departure, it is the probability at the end of it, from the features h (of unit length) alone:
+    c_i = 1 / (1 + sum_{j != i} exp((h_i . h_j - 1) / t)), a softmax of temperature t over the sample itself and
+    `references` others, drawn at random, in place of the queue of negatives. Lowest c first. Cluster sizes do not
+    matter; asked members count as turns that a cluster has had. (The paper has K clusters; here one more is for what is
+    in no class.)
+
+    Cost: k-means, O(n K D) per iteration, and O(n m D) time for m references. Assumes that what contrastive features
+    crowd is typical, and that clusters stand for classes. OoD samples that form a cluster of their own get that
+    cluster's share; scattered ones have little competition and come last, and so do ambiguous ones between clusters.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature of cold_start must be positive, got {temperature}")
+    if references < 1:
+        raise ValueError(f"references of cold_start must be at least 1, got {references}")
+    positions = view.rng.permutation(len(view.answers_N))
+    unasked_N = view.answers_N[positions] < 0
+    if not unasked_N.any():
+        return
+    rows_ND = unit_rows(view.features_ND[positions])
+    cluster_N, _ = k_means(rows_ND, view.n_classes + 1, view.rng)
+    asked_K = np.bincount(cluster_N[~unasked_N], minlength=cluster_N.max() + 1)
+    confidence_N = contrast_confidence(rows_ND, temperature, references)[unasked_N]
+    taken_K = asked_K[: cluster_N[unasked_N].max() + 1]
+    yield from positions[unasked_N][rounds(cluster_N[unasked_N], confidence_N, view.rng, taken_K)].tolist()
+
+
+def contrast_confidence(rows_ND: np.ndarray, temperature: float, references: int) -> np.ndarray:
+    """c_i of `cold_start` for rows of unit length, held against the first `references` of them."""
+    references_MD = rows_ND[:references]
+
+    def confidence(rows):
+        competition = references_MD @ rows_ND[rows].T
+        competition -= 1
+        competition /= temperature
+        np.exp(competition, out=competition)
+        own = np.arange(rows.start, min(rows.stop, len(references_MD)))
+        competition[own, own - rows.start] = 0
+        return 1 / (1 + competition.sum(axis=0, dtype=np.float64))
+
+    return by_chunks(confidence, len(rows_ND), chunk=max(1, CELLS // len(references_MD)))
