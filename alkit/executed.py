@@ -11,7 +11,7 @@ from .store import writable, write_atomic
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDTH = 900  # pixels of a picture, as wide as a page shows it
-KEPT = re.compile(r'\bkeep\(.*"(\w+)"\)', re.S)
+KEPT = re.compile(r'\bkeep\(.*?, "(\w+)"\)', re.S)
 
 
 def drop_pictures(path: Path) -> None:
