@@ -37,7 +37,7 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
         "<br>".join(f"{key} %{{customdata[{i}]}}" for i, key in enumerate(texts)),
         np.column_stack(list(texts.values())),
     )
-    size = 5 if len(xy) <= 2000 else 3.5 if len(xy) <= 20000 else 2
+    size, opacity = (5, 0.8) if len(xy) <= 2000 else (3.5, 0.8) if len(xy) <= 5000 else (2, 0.5)
     fig = make_subplots(1, len(columns), horizontal_spacing=0.03, subplot_titles=[f"<b>{key}</b>" for key in columns])
     depth = 0
     for panel, (codes, names) in enumerate(columns.values(), 1):
@@ -58,7 +58,7 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
                     showlegend=rows > 0,
                     legendrank=int(i),
                     legend=f"legend{2 * panel + half}",
-                    marker=dict(color=colour, symbol=symbol, size=size, opacity=0.8),
+                    marker=dict(color=colour, symbol=symbol, size=size, opacity=opacity),
                     customdata=text_NT[at],
                     hovertemplate=hover + "<extra></extra>",
                 ),
