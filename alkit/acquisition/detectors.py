@@ -9,7 +9,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from alkit.acquisition import View, heads, strategy
-from alkit.acquisition.openset import id_labelled, min_max, non_id_labelled, seed_of, upper_mode
+from alkit.acquisition.openset import id_labelled, min_max, non_id_labelled, one_thread, seed_of, upper_mode
 
 Variant = Literal["paper", "code"]
 
@@ -118,6 +118,7 @@ def bual_score(
     return non_id_N * negative_N + precision * (1 - non_id_N) * positive_N
 
 
+@one_thread()
 def _negative_confidence(
     view: View, positive: heads.Linear, labelled_MD: Tensor, labelled: np.ndarray, pool_UD: Tensor
 ) -> np.ndarray:

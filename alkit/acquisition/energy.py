@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from alkit.acquisition import View, heads, strategy
 from alkit.acquisition.clusters import apportion
-from alkit.acquisition.openset import id_labelled, min_max, seed_of, upper_mode
+from alkit.acquisition.openset import id_labelled, min_max, one_thread, seed_of, upper_mode
 
 ENERGY_WEIGHT, ENERGY_ID, ENERGY_NON_ID = 0.01, -25.0, -7.0
 WIDTH, PRECISION, TOLERANCE = 5, 0.6, 0.05
@@ -95,6 +95,7 @@ def _detector_logits(view: View, positions: np.ndarray) -> np.ndarray:
     return logits_UC
 
 
+@one_thread()
 def _reverse_neighbour_counts(
     view: View, positions: np.ndarray, neighbours: int, *, count_non_id: bool, chunk: int = 256
 ) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 They are linear layers on features scaled to a length of sqrt(D), trained on the CPU from zeros by L-BFGS on the loss
 plus a small penalty on the weights: a fraction of a second for thousands of labels, no rate and no epochs to tune, and
-no randomness. What the papers do to the backbone at the same time is left out, because features are the learner's.
+no randomness; on one thread, so that no result depends on the number of cores. What the papers do to the backbone at
+the same time is left out, because features are the learner's.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from scipy.optimize import minimize
 from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+from alkit.acquisition.openset import one_thread
 
 ITERATIONS, PENALTY = 50, 1e-2
 
@@ -28,6 +31,7 @@ class Linear:
     def __call__(self, rows_ND: Tensor) -> Tensor:
         return rows_ND @ self.weight_CD.T + self.bias_C
 
+    @one_thread()
     def logits(self, rows_ND: Tensor) -> np.ndarray:
         """Outputs (N, C), float64, outside of any gradient."""
         with torch.no_grad():
@@ -40,6 +44,7 @@ def inputs(features_ND: np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(normalize(features_ND) * np.sqrt(width), dtype=np.float32))
 
 
+@one_thread()
 def train(loss: Callable[[Tensor], Tensor], rows_ND: Tensor, n_outputs: int) -> Linear:
     """The layer that minimises `loss(outputs (N, C)) + PENALTY / 2 |weight|^2`, both taken in float64."""
     rows_ND, split = rows_ND.double(), n_outputs * rows_ND.shape[1]

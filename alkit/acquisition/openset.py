@@ -1,18 +1,39 @@
 """What strategies for open sets share: who is labelled as what, mixtures in one dimension, queues taken in turn."""
 
+import contextlib
+import functools
 import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from alkit.acquisition import View
 
 # of the published mixtures: LfOSA's code, and EAOA's after it
 MIXTURE = {"max_iter": 10, "tol": 1e-2, "reg_covar": 5e-4}
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """The loaded libraries that keep threads; looking for them takes longer than much of what is limited."""
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One CPU thread in torch and BLAS inside the block: the order of a sum must not depend on the number of cores."""
+    before = torch.get_num_threads()
+    with _libraries().limit(limits=1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def id_labelled(view: View) -> np.ndarray:
@@ -46,7 +67,7 @@ def upper_mode(values_N: np.ndarray, *, seed: int) -> np.ndarray:
         return np.ones(len(values_N))
     by_value = np.argsort(values_N)  # a fit to sorted values does not depend on the order of the pool
     column_N1 = values_N[by_value, None]
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few iterations are part of the method
         mixture = GaussianMixture(2, random_state=seed, **MIXTURE).fit(column_N1)
     posterior_N = np.empty(len(values_N))
@@ -54,6 +75,7 @@ def upper_mode(values_N: np.ndarray, *, seed: int) -> np.ndarray:
     return posterior_N
 
 
+@one_thread()
 def nearest(
     rows_ND: np.ndarray, others_MD: np.ndarray, *, other: bool = False, chunk: int = 2048
 ) -> tuple[np.ndarray, np.ndarray]:

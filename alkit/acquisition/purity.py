@@ -9,7 +9,7 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from alkit.acquisition import View, heads, strategy
-from alkit.acquisition.openset import id_labelled, in_turn, min_max, nearest, non_id_labelled
+from alkit.acquisition.openset import id_labelled, in_turn, min_max, nearest, non_id_labelled, one_thread
 
 SHARPNESS, THRESHOLD = 100.0, 0.9  # CCAL's k and t
 FOLDS, HIDDEN, META_STEPS, META_RATE, META_BATCH = 3, 64, 100, 0.1, 512
@@ -57,6 +57,7 @@ def ccal_score(similarity_N: np.ndarray, class_N: np.ndarray, detail_NK: np.ndar
     return score_N
 
 
+@one_thread()
 def distinctive(rows_ND: np.ndarray, labelled_MD: np.ndarray, labels_M: np.ndarray, n_classes: int) -> np.ndarray:
     """c_1 - c_2 + cos(A_1, A_2) + c_1 of each row for each class (N, K); 0 for a class without labels."""
     rows_ND, labelled_MD = normalize(rows_ND), normalize(labelled_MD)
@@ -158,6 +159,7 @@ class _MonotoneNet:
             return self.scores(torch.from_numpy(inputs_N2)).numpy()
 
 
+@one_thread()
 def _meta_net(view: View, inputs_M2: np.ndarray, target_M: np.ndarray) -> _MonotoneNet:
     """The scorer, trained on pairs (i, reversed i) of random batches; an odd batch leaves out its middle one."""
     net = _MonotoneNet(torch.Generator().manual_seed(int(view.rng.integers(2**63))))
