@@ -291,7 +291,7 @@ def test_ddu_gate_agrees_with_its_definition(seed):
         set(view.unasked) - set(inside), key=lambda i: -density[i]
     )
     # high = 1 on held-out samples: what lies above is a sample or two, which are put back for the comparison
-    picks = list(order("ddu_gate", view, auxiliary_filter=False, high=1.0))
+    picks = list(order("ddu_gate", view, auxiliary_filter=False, low=0.5, high=1.0))
     assert [density[i] >= lowest for i in picks] == sorted([density[i] >= lowest for i in picks], reverse=True)
     assert picks[len(inside) :] == expected[len(inside) :]
     out_of_place = np.flatnonzero(np.diff([margin[i] for i in picks[: len(inside)]]) < -1e-9)

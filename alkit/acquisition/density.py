@@ -48,7 +48,7 @@ def ddu(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
 
 @strategy("ddu_gate", citation="alkit; density of Mukhoti et al. 2023 (CVPR), arXiv 2102.11582",
           needs=("features", "probs"))  # fmt: skip
-def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.5, high: float = 0.9) -> Iterator[int]:
+def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
     """Smallest margin first within a band of density: above known non-iD samples, below what the iD labels cover well.
 
     rho(h) is the density of `ddu`, fitted to the labelled iD samples. The band runs from the `low`-quantile of rho over

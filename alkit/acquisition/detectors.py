@@ -81,8 +81,10 @@ def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     stopping rule, which looks at true labels, is a fixed number of steps.
 
     Cost: O((m + 5,000) K D) per step, O(n K D) for each of the 20 looks at the pool. Assumes that negative learning
-    moves unknown samples more than known ones. Ambiguous samples are unsure by labels and come early unless the
-    auxiliary classifier claims them; OoD samples come late as far as it does.
+    moves unknown samples more than known ones. That holds for deep nets; a linear head leaves an OoD cluster in a
+    direction of its own at low confidence, so that variant="code" may buy it first. In the paper's variant OoD samples
+    come as late as the auxiliary classifier sees to it. Ambiguous samples are unsure by labels and come first wherever
+    it does not claim them.
     """
     positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
     if not len(labelled) or not len(positions):

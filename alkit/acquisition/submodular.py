@@ -9,7 +9,7 @@ from scipy.linalg import cholesky, solve_triangular
 from sklearn.preprocessing import normalize
 
 from alkit.acquisition import View, strategy
-from alkit.acquisition.openset import id_labelled, non_id_labelled
+from alkit.acquisition.openset import id_labelled, non_id_labelled, one_thread
 
 BLOCK, LABELLED = 5000, 500
 REDRAW = 4  # a new block once a quarter of it is taken
@@ -30,6 +30,7 @@ class Embedding:
         return Embedding(self.left_ND[rows], self.right_NE[rows])
 
 
+@one_thread()
 def similarity(one: Embedding, other: Embedding) -> np.ndarray:
     """(1 + cosine) / 2 of each row of `one` with each of `other`; factors must have rows of length 1 (or 0)."""
     return (1 + (one.left_ND @ other.left_ND.T) * (one.right_NE @ other.right_NE.T)) / 2
@@ -140,6 +141,7 @@ class _Determinant:
         squares_N = np.einsum("tn,tn->n", self.rows_TN, self.rows_TN)
         self.variance_N = np.maximum((1 + own_N.astype(np.float64)) / 2 + 1 - squares_N, SMALLEST)
 
+    @one_thread()
     def take(self, j: int, row_N: np.ndarray) -> None:
         """Add row j to A, given its similarities with all rows, 1 added at its own place."""
         if self.n_rows == len(self.rows_TN):  # room for as many again, so that growing costs O(1) per row
