@@ -238,7 +238,10 @@ class Loop:
         return [self._pick(0, position, index) for position, index in enumerate(self.initial)]
 
     def _buy(self, shown: learners.Shown, stage: int) -> list[dict]:
-        """Ask in the strategy's order until the stage's iD quota is met or the pool is empty."""
+        """Ask in the strategy's order until the stage's iD quota is met or the pool is empty.
+
+        For a reference line, non-iD samples are skipped: not asked, not paid for, and still unasked at the next stage.
+        """
         wanted = min(self.recipe.stage_id, self.recipe.stop_id - self.counts[ID])
         stream = rng.numpy_stream(self.cell.seed, "strategy", stage)
         view = acquisition.View(
@@ -246,7 +249,10 @@ class Loop:
             shown.head,
         )  # fmt: skip
         target, picks = self.counts[ID] + wanted, []
+        only_id = acquisition.get(self.cell.strategy).reference
         for index in acquisition.order(self.cell.strategy, view, **self.cell.strategy_options):
+            if only_id and not self.oracle.is_id(index):
+                continue
             picks.append(self._pick(stage, len(picks), index))
             at_round_end = self.cell.stop == "quota" or len(picks) % wanted == 0
             if self.counts[ID] >= target and at_round_end:

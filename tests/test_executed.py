@@ -32,7 +32,7 @@ def notebook(tmp_path):
         cell("1 + 1", output("execute_result", {"text/plain": "2"}), tags=["keep_output"]),
         cell('keep(figures.curves(results, x="n_id"), "curves")', output("stream", name="stderr", text="50%|##"),
              output("display_data", FIGURE)),
-        cell('if generated:\n    display(keep(figures.samples(a), "samples"))\nelse:\n    display(table.set_index("name"))',
+        cell('if generated:\n    display(keep(figures.samples(a), "samples"))\nelse:\n    show(t.set("name"))',
              output("display_data", FIGURE)),
     ]  # fmt: skip
     nbformat.write(book, tmp_path / "01.ipynb")

@@ -299,10 +299,10 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     ("cell", "said"),
     [
         (Cell("tinny", "smoke", "probe", "random"), "unknown benchmark 'tinny' (did you mean 'tiny'?); known: "),
-        (Cell("tiny", "huge", "probe", "random"), "unknown profile 'huge'; known: smoke, laptop, paper"),
+        (Cell("tiny", "huge", "probe", "random"), "unknown profile 'huge' of tiny; known: smoke, laptop"),
         (
             tiny("prob", "random"),
-            "unknown learner 'prob' (did you mean 'probe'?); known: supervised, contrastive, probe",
+            "unknown learner 'prob' (did you mean 'probe'?); known: supervised, supervised_sn, ",
         ),
         (tiny("probe", "entropi"), "unknown strategy 'entropi' (did you mean 'entropy'?); known: "),
         (tiny("probe", "random", -1), "seed must be a whole number from 0 up, got -1"),

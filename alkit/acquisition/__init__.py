@@ -105,19 +105,24 @@ def ranked(view: View, score_N: np.ndarray, *, auxiliary_filter: bool) -> Iterat
 
 @dataclass(frozen=True)
 class Strategy:
-    """A registered strategy: `needs` names what the learner must show, `options` maps each option to its default."""
+    """A registered strategy: `needs` names what the learner must show, `options` maps each option to its default.
+
+    `reference` marks a line to hold strategies against and never to rank among them: the loop skips the non-iD samples
+    in its order, unasked and unpaid. The order itself is one of the view alone, as every strategy's is.
+    """
 
     name: str
     function: Callable[..., Iterator[int]]
     citation: str
     needs: tuple[str, ...]
     options: Mapping[str, object]
+    reference: bool = False
 
 
 STRATEGIES: dict[str, Strategy] = {}
 
 
-def strategy(name: str, *, citation: str, needs: tuple[str, ...]) -> Callable:
+def strategy(name: str, *, citation: str, needs: tuple[str, ...], reference: bool = False) -> Callable:
     """Registers a generator function; its options are its keyword-only arguments, each with a type and a default."""
 
     def register(function: Callable[..., Iterator[int]]) -> Callable[..., Iterator[int]]:
@@ -127,7 +132,8 @@ def strategy(name: str, *, citation: str, needs: tuple[str, ...]) -> Callable:
         for p in parameters:
             if p.kind is not p.KEYWORD_ONLY or p.default is p.empty or p.annotation is p.empty:
                 raise TypeError(f"{p.name!r} of strategy {name!r} must be keyword-only, with a type and a default")
-        STRATEGIES[name] = Strategy(name, function, citation, needs, {p.name: p.default for p in parameters})
+        options = {p.name: p.default for p in parameters}
+        STRATEGIES[name] = Strategy(name, function, citation, needs, options, reference)
         return function
 
     return register
@@ -175,3 +181,4 @@ def _describe(annotation: object) -> str:
 # Importing a family registers its strategies; at the end, because each of them imports the names above.
 from alkit.acquisition import uncertainty, density, clusters  # noqa: E402, F401, I001
 from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients  # noqa: E402, F401, I001
+from alkit.acquisition import detectors, energy, entropic, purity, references, submodular  # noqa: E402, F401, I001

@@ -24,10 +24,10 @@ class Clusters:
     """The clusters of one stage, as Algorithm 1 uses them; arrays ending in _K hold one entry per cluster.
 
     `labels_N` the cluster of each position; `centroids` one row per cluster; `distances_N` from each position to its
-    own centroid; `radius_K` the distance of the closest labelled non-iD member (inf without one); `sizes_K` members,
-    labelled and not; `excluded` the cluster taken for that of the non-iD samples, or None; `shares_K` samples per
-    round, summing to the quota (all 0 where the only cluster is the excluded one). Distances are in the space that
-    was clustered.
+    own centroid; `radius_K` a quantile of the distances of labelled non-iD members, by default the closest's (inf
+    without one); `sizes_K` members, labelled and not; `excluded` the cluster taken for that of the non-iD samples, or
+    None; `shares_K` samples per round, summing to the quota (all 0 where the only cluster is the excluded one).
+    Distances are in the space that was clustered.
     """
 
     labels_N: np.ndarray
@@ -52,7 +52,9 @@ def random_cl(view: View, *, exclude: Exclude = "count", normalise: bool = True)
 
 
 @strategy("distance_cl", citation=PAPER, needs=("features",))
-def distance_cl(view: View, *, exclude: Exclude = "count", normalise: bool = True) -> Iterator[int]:
+def distance_cl(
+    view: View, *, exclude: Exclude = "count", normalise: bool = True, radius: float = 0.0, clusters_per_class: int = 1
+) -> Iterator[int]:
     """Distance(CL), Algorithm 1: from each cluster, first what lies just inside its closest known non-iD sample.
 
     K + 1 clusters of the whole pool by k-means; the one that holds the labelled non-iD samples is left for last.
@@ -62,8 +64,11 @@ def distance_cl(view: View, *, exclude: Exclude = "count", normalise: bool = Tru
     give, the others give in proportion.
 
     `exclude`: the cluster with most labelled non-iD samples ("count"), with the highest share of them among its
-    labelled members ("proportion"; the paper's text has both), or no cluster ("none"). `normalise`: cluster features
-    of unit length.
+    labelled members ("proportion"; the paper's text has both), or no cluster ("none"). `normalise`: cluster features of
+    unit length. Two first steps of our own past the paper, off by default: `radius` = q makes d_k the q-quantile of the
+    distances of the labelled non-iD members (0, the paper's: their minimum), so that one such sample near a centroid no
+    longer decides; `clusters_per_class` = m makes m (K + 1) clusters, for classes of several modes, of which still one
+    is excluded. ValueError for a quantile outside 0..1 or no cluster per class.
 
     Cost: k-means, O(n K D) per iteration; the order itself is O(n log n). Assumes that the representation draws
     classes into round clusters and non-iD samples to rims or to a cluster of their own. Ambiguous samples at the rim
@@ -72,19 +77,33 @@ def distance_cl(view: View, *, exclude: Exclude = "count", normalise: bool = Tru
     bought from the outside in where none is labelled yet. With fewer samples per round than clusters, the smallest
     have a share of 0 until others are used up.
     """
-    found = clusters(view, exclude=exclude, normalise=normalise)
+    if not 0 <= radius <= 1:
+        raise ValueError(f"radius of distance_cl is a quantile and must lie in 0..1, got {radius}")
+    if clusters_per_class < 1:
+        raise ValueError(f"clusters_per_class of distance_cl must be at least 1, got {clusters_per_class}")
+    n_clusters = clusters_per_class * (view.n_classes + 1)
+    found = clusters(view, exclude=exclude, normalise=normalise, radius=radius, n_clusters=n_clusters)
     queues = [_inside_out(members, found.distances_N, found.radius_K[k])
               for k, members in enumerate(_unasked_members(view, found))]  # fmt: skip
     yield from _rounds(found, queues, view.quota)
 
 
-def clusters(view: View, *, exclude: Exclude = "count", normalise: bool = True) -> Clusters:
+def clusters(
+    view: View,
+    *,
+    exclude: Exclude = "count",
+    normalise: bool = True,
+    radius: float = 0.0,
+    n_clusters: int | None = None,
+) -> Clusters:
     """Lines 1 to 6 of Algorithm 1: clusters, circles and shares; draws the seed of k-means from `view.rng`.
 
-    There are K + 1 clusters, or as many as there are distinct rows where these are fewer.
+    There are `n_clusters`, by default K + 1, or as many as there are distinct rows where these are fewer. Circles have
+    the `radius`-quantile of the distances of their labelled non-iD members.
     """
     features_ND = normalize(view.features_ND) if normalise else view.features_ND
-    labels_N, centroids = _k_means(features_ND, view.n_classes + 1, seed=int(view.rng.integers(2**31)))
+    n_clusters = view.n_classes + 1 if n_clusters is None else n_clusters
+    labels_N, centroids = _k_means(features_ND, n_clusters, seed=int(view.rng.integers(2**31)))
     n_clusters = len(centroids)
     distances_N = np.empty(len(labels_N))
     for k in range(n_clusters):
@@ -92,7 +111,8 @@ def clusters(view: View, *, exclude: Exclude = "count", normalise: bool = True) 
         distances_N[members] = np.linalg.norm(features_ND[members].astype(np.float64) - centroids[k], axis=1)
     non_id = view.answers_N == view.n_classes
     radius_K = np.full(n_clusters, np.inf)
-    np.minimum.at(radius_K, labels_N[non_id], distances_N[non_id])
+    for k in np.unique(labels_N[non_id]):
+        radius_K[k] = np.quantile(distances_N[non_id & (labels_N == k)], radius)
     sizes_K = np.bincount(labels_N, minlength=n_clusters)
     excluded = _excluded(view, labels_N, n_clusters, exclude)
     shares_K = apportion(view.quota, _weights(sizes_K, excluded))

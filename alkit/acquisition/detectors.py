@@ -1,0 +1,145 @@
+"""Strategies for open sets that train a detector with an output for the non-iD samples: LfOSA and BUAL."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor
+
+from alkit.acquisition import View, heads, strategy
+from alkit.acquisition.openset import id_labelled, min_max, non_id_labelled, one_thread, seed_of, upper_mode
+
+Variant = Literal["paper", "code"]
+
+TEMPERATURE = 0.5
+LFOSA_CODE_UNKNOWN_TEMPERATURE = 2.0
+# BUAL's negative learning: pool rows that take part, steps, rate of Adam, steps between two looks at the pool
+NEGATIVE_ROWS, NEGATIVE_STEPS, NEGATIVE_RATE, NEGATIVE_EVERY = 5000, 100, 0.02, 5
+
+
+@strategy("lfosa", citation="Ning et al. 2022 (CVPR), arXiv 2201.06758", needs=("features",))
+def lfosa(view: View, *, variant: Variant = "paper") -> Iterator[int]:
+    """Those first whose largest activation belongs, within their predicted class, to the mode of larger activations.
+
+    A detector of K + 1 outputs a_c is trained by cross-entropy of a / T, T = 0.5, on all labels, non-iD being class
+    K + 1. For each class predicted for at least two samples, two Gaussians are fitted to max_c a_c (10 iterations at
+    most); the score is the posterior of the one with the larger mean, over all iD classes together. Samples alone in
+    their predicted class have no mixture and follow; those predicted non-iD come last.
+
+    variant="code" divides the outputs of labelled non-iD samples by T = 2, the default of the published command line;
+    its README's runs use 0.5 for both. The published code drops samples alone in their class; here none is dropped.
+    Here the detector is a linear head on the learner's features. With nothing labelled the order is random.
+
+    Cost: O(m C D) per step of training on m labels, O(n C D) for the scores, O(n) for the mixtures. Assumes that large
+    activation means iD. OoD samples come late wherever some like them are labelled; ambiguous samples activate two
+    classes at half strength and fall to the smaller mode. So purity is high, and what is bought is what the detector
+    knows best already.
+    """
+    positions, answered = view.rng.permutation(view.unasked), view.answers_N >= 0
+    if not answered.any() or not len(positions):
+        yield from positions.tolist()
+        return
+    temperature = torch.full((int(answered.sum()), 1), TEMPERATURE)
+    if variant == "code":
+        temperature[torch.from_numpy(view.answers_N[answered] == view.n_classes)] = LFOSA_CODE_UNKNOWN_TEMPERATURE
+    rows_ND = heads.inputs(view.features_ND)
+    detector = heads.classifier(
+        rows_ND[torch.from_numpy(answered)], view.answers_N[answered], view.n_classes + 1, temperature=temperature
+    )
+    score_U = lfosa_score(detector.logits(rows_ND[torch.from_numpy(positions)]), seed=seed_of(view))
+    yield from positions[np.argsort(-score_U, kind="stable")].tolist()
+
+
+def lfosa_score(logits_NC: np.ndarray, *, seed: int) -> np.ndarray:
+    """LfOSA's score (N,), higher first: a posterior in 0..1; 0 alone in a predicted class; -1 if predicted non-iD."""
+    activation_N, predicted_N = logits_NC.max(axis=1), logits_NC.argmax(axis=1)
+    score_N = np.where(predicted_N == logits_NC.shape[1] - 1, -1.0, 0.0)
+    for k in range(logits_NC.shape[1] - 1):
+        members = np.flatnonzero(predicted_N == k)
+        if len(members) > 1:
+            score_N[members] = upper_mode(activation_N[members], seed=seed)
+    return score_N
+
+
+@strategy("bual", citation="Zong et al. 2024 (ECCV), arXiv 2402.15198", needs=("features",))
+def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
+    """Lowest bidirectional confidence first: unsure by labels where iD, unsure after negative learning where not.
+
+    score = p_A conf(p_neg) + r (1 - p_A) conf(p_P), with conf the largest probability. P is a classifier of the iD
+    labels. Random-label negative learning goes on from it with -log(1 - p_y) for labels y drawn anew at every step:
+    complementary ones for labelled samples, any for 5,000 of the pool; p_neg is the mean of its softmax on the pool
+    over 20 moments of that training, in which unknown samples drift to high confidence. p_A is the share of the non-iD
+    class in an auxiliary classifier of K + 1, and samples that it predicts non-iD come last. r is the precision of what
+    was bought. With no labelled non-iD sample there is no p_A, and score = conf(p_neg) + r conf(p_P); with none iD the
+    order is random.
+
+    variant="code": each of p_A, conf(p_neg) and conf(p_P) is scaled to 0..1 over the pool, and predicted non-iD
+    samples are not held back. Departures: all nets are linear heads on the learner's features; r is the share of iD
+    among all answers so far, where the paper takes the last round's alone, which a view does not show; the paper's
+    stopping rule, which looks at true labels, is a fixed number of steps.
+
+    Cost: O((m + 5,000) K D) per step, O(n K D) for each of the 20 looks at the pool. Assumes that negative learning
+    moves unknown samples more than known ones. That holds for deep nets; a linear head leaves an OoD cluster in a
+    direction of its own at low confidence, so that variant="code" may buy it first. In the paper's variant OoD samples
+    come as late as the auxiliary classifier sees to it. Ambiguous samples are unsure by labels and come first wherever
+    it does not claim them.
+    """
+    positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    if not len(labelled) or not len(positions):
+        yield from positions.tolist()
+        return
+    rows_ND = heads.inputs(view.features_ND)
+    pool_UD = rows_ND[torch.from_numpy(positions)]
+    positive = heads.classifier(rows_ND[torch.from_numpy(labelled)], view.answers_N[labelled], view.n_classes)
+    positive_U = softmax(positive.logits(pool_UD), axis=1).max(axis=1)
+    negative_U = _negative_confidence(view, positive, rows_ND[torch.from_numpy(labelled)], labelled, pool_UD)
+    auxiliary_UC, answered = None, view.answers_N >= 0
+    if len(non_id_labelled(view)):
+        rows = torch.from_numpy(answered)
+        auxiliary = heads.classifier(rows_ND[rows], view.answers_N[answered], view.n_classes + 1)
+        auxiliary_UC = softmax(auxiliary.logits(pool_UD), axis=1)
+    precision = len(labelled) / answered.sum()
+    score_U = bual_score(negative_U, positive_U, auxiliary_UC, precision, scaled=variant == "code")
+    last_U = np.zeros(len(positions), bool)
+    if variant == "paper" and auxiliary_UC is not None:
+        last_U = auxiliary_UC.argmax(axis=1) == view.n_classes
+    yield from positions[np.lexsort((score_U, last_U))].tolist()
+
+
+def bual_score(
+    negative_N: np.ndarray, positive_N: np.ndarray, auxiliary_NC: np.ndarray | None, precision: float, *, scaled: bool
+) -> np.ndarray:
+    """BUAL's score (N,), lower first, from two confidences and the auxiliary probabilities; see `bual`."""
+    scale = min_max if scaled else np.asarray
+    negative_N, positive_N = scale(negative_N), scale(positive_N)
+    if auxiliary_NC is None:
+        return negative_N + precision * positive_N
+    non_id_N = scale(auxiliary_NC[:, -1])
+    return non_id_N * negative_N + precision * (1 - non_id_N) * positive_N
+
+
+@one_thread()
+def _negative_confidence(
+    view: View, positive: heads.Linear, labelled_MD: Tensor, labelled: np.ndarray, pool_UD: Tensor
+) -> np.ndarray:
+    """conf(p_neg) of each pool row: the largest entry of the softmax averaged over negative learning."""
+    n_classes, mean_UC = view.n_classes, np.zeros((len(pool_UD), view.n_classes))
+    if n_classes == 1:  # one class has no complement, and its probability is always 1
+        return np.ones(len(pool_UD))
+    some = torch.from_numpy(view.rng.permutation(len(pool_UD))[:NEGATIVE_ROWS])
+    rows_BD = torch.cat([labelled_MD, pool_UD[some]])
+    parameters = [part.clone().requires_grad_() for part in (positive.weight_CD, positive.bias_C)]
+    layer = heads.Linear(*parameters)
+    optimiser = torch.optim.Adam(parameters, lr=NEGATIVE_RATE, fused=True)
+    for step in range(1, NEGATIVE_STEPS + 1):
+        complement_M = (view.answers_N[labelled] + view.rng.integers(1, n_classes, len(labelled))) % n_classes
+        labels_B = torch.from_numpy(np.concatenate([complement_M, view.rng.integers(0, n_classes, len(some))]))
+        probs_B = layer(rows_BD).softmax(1).gather(1, labels_B[:, None])[:, 0]
+        optimiser.zero_grad()
+        (-torch.log((1 - probs_B).clamp(min=1e-5)).mean()).backward()
+        optimiser.step()
+        if step % NEGATIVE_EVERY == 0:
+            mean_UC += softmax(layer.logits(pool_UD), axis=1) * NEGATIVE_EVERY / NEGATIVE_STEPS
+    return mean_UC.max(axis=1)

@@ -1,0 +1,36 @@
+"""Reference lines: what an oracle that kept every non-iD sample away for free would make of the budget.
+
+They are no strategies that anyone could follow, and are never ranked among them: `reference=True` in the registry says
+so to tables and figures. What is registered here is an ordinary order of the view; it is the loop that passes over the
+non-iD samples in it, because no path may lead from a view to a hidden label. So the cost of a reference line, after the
+initial set, is its number of iD labels, the floor that every strategy's cost is held against.
+
+The third line, the all-iD ceiling (the accuracy with every iD sample of the pool labelled and no other bought), is
+`oracle_random` in one stage: a cell with the recipe's `stage_id` and `stop_id` changed to the pool's number of iD
+samples. In what order they come then no longer matters.
+"""
+
+from collections.abc import Iterator
+
+from alkit.acquisition import View, strategy
+from alkit.acquisition.uncertainty import margin, random
+
+
+@strategy("oracle_random", citation="alkit (reference line)", needs=("probs",), reference=True)
+def oracle_random(view: View) -> Iterator[int]:
+    """Uniformly at random among all unasked samples, of which the loop buys the iD ones alone.
+
+    Cost: O(n). Assumes an oracle that no one has. Buys iD samples in the pool's own proportions, no ambiguous and no
+    OoD sample: what choice among iD samples is worth is the difference to it.
+    """
+    yield from random(view, auxiliary_filter=False)
+
+
+@strategy("oracle_margin", citation="alkit (reference line)", needs=("probs",), reference=True)
+def oracle_margin(view: View) -> Iterator[int]:
+    """Smallest margin first among all unasked samples, of which the loop buys the iD ones alone.
+
+    Cost: O(n C) + O(n log n). Assumes an oracle that no one has, and what margin assumes. Buys no ambiguous and no OoD
+    sample: what margin could gain from a perfect gate is its difference to `margin`.
+    """
+    yield from margin(view, auxiliary_filter=False)
