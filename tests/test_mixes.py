@@ -175,7 +175,21 @@ def test_ambiguous_set_is_not_begun_where_it_could_not_be_written(tmp_path, monk
         mixes.build_mixmnist_ambiguous(closed)
 
 
-def test_missing_ambiguous_set_is_named_with_the_way_to_make_it(data):
+def test_shipped_ambiguous_set_is_taken_where_the_data_folder_has_none(data):
+    own = data / "mixmnist_ambiguous.npz"
+    assert sources.found("mixmnist_ambiguous", data) == own
+    own.unlink()
+    shipped = sources.found("mixmnist_ambiguous", data)
+    assert shipped == sources.ASSETS / "mixmnist_ambiguous.npz" and shipped.stat().st_size < 5e6
+    arrays = sources.read("mixmnist_ambiguous", data, shape=(28, 28))
+    assert arrays["images"].shape == (15_000, 28, 28) and ambiguous.is_ambiguous(arrays["votes"]).all()
+    made = json.loads(str(arrays["provenance"]))
+    assert made["shortcut AUROC"]["logistic"] <= 0.75 and min(made["voters' accuracy on the test set"]) >= 0.99
+    assert made["licence"].startswith("CC BY-SA 3.0")
+
+
+def test_missing_ambiguous_set_is_named_with_the_way_to_make_it(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "ASSETS", tmp_path)
     (data / "mixmnist_ambiguous.npz").unlink()
     with pytest.raises(StoreError, match="mixmnist_ambiguous.npz is not in .*python -m alkit data --rebuild mixmnist"):
         benchmarks.load("mixmnist")
