@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from alkit.acquisition import View, ranked, strategy
 
-FOLDS = 5
+HELD_OUT = 5  # of how many labels of a class one is kept from the fit
 
 # Tried in turn until the covariance has a Cholesky factor.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
@@ -51,14 +51,14 @@ def ddu(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
 def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
     """Smallest margin first within a band of density: above known non-iD samples, below what the iD labels cover well.
 
-    rho(h) is the density of `ddu`, fitted to the labelled iD samples. The band runs from the `low`-quantile of rho over
-    the labelled non-iD samples to the `high`-quantile of rho over the labelled iD ones, each of these taken under
-    Gaussians of the other folds, since a sample is always dense under a fit to itself. What is in the band comes first,
-    by p_(1) - p_(2) ascending; then what is denser, likewise; then what is sparser, from the densest down. With no
-    labelled non-iD sample the band has no lower end; with none iD there is no density, and margin alone decides.
-    ValueError for quantiles outside 0..1.
+    rho(h) is the density of `ddu`, fitted to four of five labelled iD samples of each class. The band runs from the
+    `low`-quantile of rho over the labelled non-iD samples to the `high`-quantile of rho over the labelled iD samples
+    kept from the fit, since a sample is always dense under a fit to itself. What is in the band comes first, by p_(1) -
+    p_(2) ascending; then what is denser, likewise; then what is sparser, from the densest down. With no labelled non-iD
+    sample the band has no lower end, with fewer than five labels in every class no upper one; with no iD label there is
+    no density, and margin alone decides. ValueError for quantiles outside 0..1.
 
-    Cost: O(K n D^2), as `ddu`, and one more fit per fold on the labels alone. Assumes what `ddu` assumes, and that
+    Cost: O(K n D^2), as `ddu`. Assumes what `ddu` assumes, and that
     non-iD samples are sparser than iD ones. So OoD samples come last, wherever some like them are labelled or `low` is
     high enough; ambiguous samples, which lie between classes and are nearly as dense as those, pass the gate and are
     what margin looks for: the auxiliary class is all that holds them back.
@@ -70,11 +70,13 @@ def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, hig
     top2_N2 = np.partition(view.probs_NC[positions].astype(np.float64), -2, axis=1)[:, -2:]
     score_N = top2_N2[:, 1] - top2_N2[:, 0]
     tier_N = np.zeros(len(positions), np.int64)
-    labelled = np.flatnonzero((view.answers_N >= 0) & (view.answers_N < view.n_classes))
-    if len(labelled) and len(positions):
-        gaussians = fit_gaussians(view.features_ND[labelled], view.answers_N[labelled])
+    fitted, held_out = _split(view)
+    if len(fitted) and len(positions):
+        gaussians = fit_gaussians(view.features_ND[fitted], view.answers_N[fitted])
         density_N = log_density(view.features_ND[positions], gaussians)
-        lowest, highest = _band(view, labelled, gaussians, low, high)
+        non_id = np.flatnonzero(view.answers_N == view.n_classes)
+        lowest = np.quantile(log_density(view.features_ND[non_id], gaussians), low) if len(non_id) else -np.inf
+        highest = np.quantile(log_density(view.features_ND[held_out], gaussians), high) if len(held_out) else np.inf
         tier_N = np.where(density_N < lowest, 2, np.where(density_N > highest, 1, 0))
         score_N = np.where(tier_N == 2, -density_N, score_N)
     if auxiliary_filter:
@@ -82,20 +84,14 @@ def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, hig
     yield from positions[np.lexsort((score_N, tier_N))].tolist()
 
 
-def _band(view: View, labelled: np.ndarray, gaussians: Gaussians, low: float, high: float) -> tuple[float, float]:
-    """The two ends of the band of `ddu_gate`, in log-density."""
-    non_id_MD = view.features_ND[view.answers_N == view.n_classes]
-    lowest = np.quantile(log_density(non_id_MD, gaussians), low) if len(non_id_MD) else -np.inf
-    if len(labelled) < 2:
-        return lowest, np.inf
-    features_MD, labels_M = view.features_ND[labelled], view.answers_N[labelled]
-    fold_M = view.rng.permutation(len(labelled)) % min(FOLDS, len(labelled))
-    density_M = np.empty(len(labelled))
-    for fold in np.unique(fold_M):
-        held_out = fold_M == fold
-        others = fit_gaussians(features_MD[~held_out], labels_M[~held_out])
-        density_M[held_out] = log_density(features_MD[held_out], others)
-    return lowest, np.quantile(density_M, high)
+def _split(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Labelled iD positions to fit a density to, and a random fifth of each class's, kept from the fit."""
+    fitted, held_out = [], []
+    for k in range(view.n_classes):
+        members = view.rng.permutation(np.flatnonzero(view.answers_N == k))
+        held_out.append(members[: len(members) // HELD_OUT])
+        fitted.append(members[len(members) // HELD_OUT :])
+    return np.concatenate(fitted), np.concatenate(held_out)
 
 
 def fit_gaussians(features_ND: np.ndarray, labels_N: np.ndarray) -> Gaussians:
