@@ -199,3 +199,13 @@ def test_nothing_in_the_project_names_a_machine_or_a_registry():
     ]
     assert len(files) > 20
     assert [str(path) for path in files if pattern.search(path.read_text())] == []
+
+
+def test_every_test_that_stands_against_a_known_fault_exists():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "tests" / "FAULTS.md").read_text())
+    known = {
+        name
+        for path in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    assert len(named) > 30 and [name for name in named if name not in known] == []
