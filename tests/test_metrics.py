@@ -113,6 +113,15 @@ def test_table2_text_is_aligned_and_marks_the_best(df):
         assert [line[end : end + 2].strip() for end in ends] == [""] * 5  # nothing is written between two columns
 
 
+def test_table2_takes_runs_whose_rounds_end_them_sooner():
+    whole, sooner = (
+        rows("random", [10, 20, 30], [0.5, 0.6, 0.7]),
+        rows("random", [10, 28], [0.5, 0.8], options='{"stop": "round"}'),
+    )
+    table = metrics.table2(pd.concat([whole, sooner], ignore_index=True))
+    assert table["cost_mean"].to_dict() == {"Random": 30, "Random, stop=round": 28}
+
+
 def test_table2_refuses_a_run_that_is_not_finished(df):
     with pytest.raises(ValueError, match=r"different stages.*'Random': \[1, 2\]"):
         metrics.table2(df[~((df["strategy"] == "random") & (df["seed"] == 1) & (df["stage"] == 2))])
