@@ -291,7 +291,6 @@ def test_archive_placed_by_hand_is_checked(data, monkeypatch):
             "LSUN-FIX is not in .*/data,.* get LSUN_fix.zip through .*CSI.*put it there, or .* as .*/data/LSUN_fix",
         ),
         ("scenes", "scenes.npz is not in .*/data: .* that you put into the data folder"),
-        ("mixmnist_ambiguous", "mixmnist_ambiguous.npz is not in .*/data: .*--rebuild mixmnist"),
     ],
 )
 def test_offline_without_the_data_says_which_file_is_missing_and_how_to_get_it(name, hint, data, monkeypatch):

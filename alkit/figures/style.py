@@ -17,7 +17,7 @@ METHOD_STYLE = {  # colour, dash, symbol
     "Least confidence": ("#0066aa", "dash", "square"),
     "Entropy": ("#7722ff", "dashdot", "triangle-up"),
     "DDU": ("#bb77dd", "longdash", "cross"),
-    "DDU (spectral norm)": ("#bb77dd", "longdash", "cross"),
+    "DDU (spectral norm)": ("#cc3311", "12px,3px,3px,3px,3px,3px", "hexagon"),
     "Random(CL)": ("#bb1166", "longdashdot", "diamond"),
     "Distance(CL)": ("#ff5511", "solid", "star"),
 }
