@@ -95,9 +95,7 @@ def test_voters_of_the_shipped_set_are_good():
     assert len(accuracies) == 10 and np.mean(accuracies) >= 0.99 and min(accuracies) >= 0.985
 
 
-@pytest.mark.parametrize(
-    ("name", "recipe"), [("mixdigits", ambiguous.DIGITS_8PX), ("mixmnist", ambiguous.MNIST_28PX)]
-)
+@pytest.mark.parametrize(("name", "recipe"), [("mixdigits", ambiguous.DIGITS_8PX), ("mixmnist", ambiguous.MNIST_28PX)])
 def test_shipped_file_was_made_with_the_recipe_that_a_rebuild_takes(name, recipe, tmp_path):
     """A number that the recipe did not have then is at its default, which changes nothing."""
     stored = benchmarks.provenance(name, folder=None if name == "mixdigits" else tmp_path)["recipe"]

@@ -444,7 +444,11 @@ def test_composition_stacks_the_means_of_metrics_without_the_initial_set():
 
 def test_seconds_stack_one_runs_phases_and_name_the_device(gallery):
     train, extract, choose = gallery["seconds"].data
-    assert set(train.x) == {8.0} and set(extract.x) == {2.0} and choose.x == pytest.approx([0.4] * len(metrics.PAPER_METHODS))
+    assert (
+        set(train.x) == {8.0}
+        and set(extract.x) == {2.0}
+        and choose.x == pytest.approx([0.4] * len(metrics.PAPER_METHODS))
+    )
     assert list(train.y)[::-1] == list(metrics.PAPER_METHODS.values())
     assert "on cpu" in gallery["seconds"].layout.title.text
 

@@ -142,3 +142,26 @@ def test_readme_tables_are_the_committed_results():
     for label, block in blocks:
         table = pandas.read_csv(study.ROOT / "figures" / "results" / f"{label}.csv")
         assert block == metrics.table2_text(table), label
+
+
+PUBLISHED = sorted((study.ROOT / "figures" / "notebooks").glob("*/*.ipynb"))
+
+
+def test_notebooks_were_published_for_both_pools_of_the_paper():
+    for pool in ("mixmnist", "mixcifar60"):
+        assert [path.stem for path in PUBLISHED if path.parent.name.startswith(pool)] == list(FIRST)
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}-{path.stem[:2]}")
+def test_published_notebook_can_be_read_on_a_plain_page_and_says_what_the_study_says_now(path):
+    """Every figure a picture, no error, no place of a machine; its text is that of the stories as they are."""
+    notebook = nbformat.read(path, as_version=4)
+    story = study.story(path.parent.name)
+    assert not re.search(r"(?<![\w./])/(home|root|tmp|usr|work|Users)/", path.read_text())
+    for cell in code(notebook):
+        kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+        assert all(output.output_type != "error" and output.get("name") != "stderr" for output in cell.outputs)
+        assert "application/vnd.plotly.v1+json" not in kinds
+        assert "image/png" in kinds or "keep(" not in cell.source or "else:" in cell.source, cell.source
+        if match := re.fullmatch(r'Markdown\(story\["(.+)"\]\)', cell.source):
+            assert cell.outputs[0].data["text/markdown"] == story[match[1]], match[1]
