@@ -91,6 +91,7 @@ def build(
     model = train_generator(images_N1HW, recipe, seed=seed, device=device, progress=progress)
     voters = train_voters(images_N1HW, labels_N, recipe, seed=seed, device=device, progress=progress)
     levels, rounds, passed, drawn = GreyLevels(images_N1HW), [], 0, 0
+    bar = tqdm(total=count, desc="ambiguous digits", disable=not progress)
     while passed < count:
         if drawn >= 100 * (count + ROUND):
             raise RuntimeError(f"{passed} of {drawn} mixtures passed the vote, {count} are wanted: train for longer")
@@ -99,6 +100,8 @@ def build(
         keep = is_ambiguous(votes)
         rounds.append((mixed[keep], votes[keep], parents[keep]))
         passed, drawn = passed + int(keep.sum()), drawn + len(keep)
+        bar.update(int(keep.sum()))
+    bar.close()
     images, votes, parents = (np.concatenate(parts)[:count] for parts in zip(*rounds, strict=True))
     test_votes = vote(voters, test_images)
     accuracy_V = (test_votes == np.asarray(test_labels)[:, None]).mean(0)
