@@ -140,10 +140,7 @@ def split_classes(cifar: dict[str, np.ndarray], split_seed: int | None) -> list[
 
     StoreError where the arrays know no superclasses of five classes each.
     """
-    members: dict[str, set[str]] = {}
-    if "coarse_labels" in cifar and "coarse_label_names" in cifar:
-        for label, coarse in np.unique(np.stack([cifar["labels"], cifar["coarse_labels"]], 1), axis=0):
-            members.setdefault(str(cifar["coarse_label_names"][coarse]), set()).add(str(cifar["label_names"][label]))
+    members = _members(cifar) if "coarse_labels" in cifar and "coarse_label_names" in cifar else {}
     if not members or any(len(classes) != 5 for classes in members.values()):
         raise StoreError(
             "cifar100_train.npz has no `coarse_labels` with five classes a superclass, as CIFAR-100 has; "
@@ -159,15 +156,20 @@ def split_classes(cifar: dict[str, np.ndarray], split_seed: int | None) -> list[
 
 def superclasses(benchmark: Benchmark, folder: Path | None = None) -> list[dict]:
     """Of each superclass of CIFAR-100: which classes are iD in this MixCIFAR60, and which are ambiguous."""
-    train, members = _labelled("cifar100_train", datafiles.data_folder(folder), COLOUR_32), {}
-    for label, coarse in np.unique(np.stack([train["labels"], train["coarse_labels"]], 1), axis=0):
-        members.setdefault(str(train["coarse_label_names"][coarse]), []).append(str(train["label_names"][label]))
+    members = _members(_labelled("cifar100_train", datafiles.data_folder(folder), COLOUR_32))
     own = set(benchmark.class_names)
-    kinds = {"iD": lambda classes: own & set(classes), "ambiguous": lambda classes: set(classes) - own}
     return [
-        {"superclass": name, **{kind: ", ".join(sorted(of(classes))) for kind, of in kinds.items()}}
+        {"superclass": name, "iD": ", ".join(sorted(classes & own)), "ambiguous": ", ".join(sorted(classes - own))}
         for name, classes in sorted(members.items())
     ]
+
+
+def _members(cifar: dict[str, np.ndarray]) -> dict[str, set[str]]:
+    """Superclass -> the names of its classes."""
+    members: dict[str, set[str]] = {}
+    for label, coarse in np.unique(np.stack([cifar["labels"], cifar["coarse_labels"]], 1), axis=0):
+        members.setdefault(str(cifar["coarse_label_names"][coarse]), set()).add(str(cifar["label_names"][label]))
+    return members
 
 
 def provenance(folder: Path | None = None) -> dict:

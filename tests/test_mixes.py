@@ -226,6 +226,14 @@ def test_three_classes_of_each_superclass_are_id_and_the_first_of_the_alphabet_u
     assert mixcifar60(split_seed=1).name == "mixcifar60-scenes-signs-split1"
 
 
+def test_table_of_superclasses_parts_each_into_its_id_and_its_ambiguous_classes():
+    benchmark = mixcifar60(split_seed=3)
+    table = mixes.superclasses(benchmark)
+    own, other = (", ".join(row[kind] for row in table).split(", ") for kind in ("iD", "ambiguous"))
+    assert len(table) == 20 and sorted(own) == sorted(benchmark.class_names)
+    assert len(other) == len(set(other)) == 40 and not set(own) & set(other)
+
+
 @pytest.mark.parametrize("split_seed", [None, 4])
 def test_images_of_cifar_keep_their_class_and_the_other_forty_are_ambiguous(data, split_seed):
     benchmark = mixcifar60(split_seed=split_seed)
