@@ -1,11 +1,10 @@
 """The benchmarks: what is in MixDigits, that it is what was shipped, and that it can be made again."""
 
 import hashlib
-import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
