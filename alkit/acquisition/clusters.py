@@ -103,7 +103,8 @@ def clusters(
     """
     features_ND = normalize(view.features_ND) if normalise else view.features_ND
     n_clusters = view.n_classes + 1 if n_clusters is None else n_clusters
-    labels_N, centroids = _k_means(features_ND, n_clusters, seed=int(view.rng.integers(2**31)))
+    starts = 4 if n_clusters <= view.n_classes + 1 else 1  # with several clusters per class, a poor start costs little
+    labels_N, centroids = _k_means(features_ND, n_clusters, starts, seed=int(view.rng.integers(2**31)))
     n_clusters = len(centroids)
     distances_N = np.empty(len(labels_N))
     for k in range(n_clusters):
@@ -138,14 +139,14 @@ def apportion(n: int, weight_K: np.ndarray, capacity_K: np.ndarray | None = None
     return given_K
 
 
-def _k_means(features_ND: np.ndarray, n_clusters: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) and centroids (K, D) of seeded k-means."""
+def _k_means(features_ND: np.ndarray, n_clusters: int, starts: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N,) and centroids (K, D) of seeded k-means, the best of `starts`."""
     n_clusters = min(n_clusters, _distinct_rows(features_ND, n_clusters))
     method = MiniBatchKMeans if len(features_ND) > MINIBATCH_ABOVE else KMeans
     # One thread: the order of a parallel sum would make the labels depend on the machine's core count.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # rows that differ by rounding alone may share a centroid
-        fitted = method(n_clusters, n_init=4, random_state=seed).fit(features_ND)
+        fitted = method(n_clusters, n_init=starts, random_state=seed).fit(features_ND)
     return fitted.labels_, fitted.cluster_centers_
 
 
