@@ -24,7 +24,7 @@ from sklearn.preprocessing import normalize
 from . import models, rng
 from .head import Head
 from .recipes import closest
-from .representation import Features, Setting, first_representation
+from .representation import Features, Setting, first_features, first_representation
 from .representation import Representation as Representation
 from .training import extract, schedule, threads, train_classifier
 
@@ -181,13 +181,14 @@ class Probe:
 
     def __init__(self, setting: Setting, *, features: Features = "encoder"):
         self.setting, self.which = setting, features
-        self.representation, self.features_ND = None, None
+        self.representation, self.features_ND, self.unit_ND = None, None, None
         self.classes = self.weights = self.bias = None
+        self.images_seen, self.unit_seen = None, None  # the last other images: a loop tests on the same at each stage
 
     def _prepare(self) -> None:
         if self.features_ND is None:
-            self.representation, _ = first_representation(self.setting)
-            self.features_ND = self.representation.features(self.which)
+            self.representation, self.features_ND = first_features(self.setting, self.which)
+            self.unit_ND = normalize(self.features_ND)
 
     def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
         self._prepare()
@@ -198,31 +199,34 @@ class Probe:
             self.weights, self.bias = np.zeros((1, self.features_ND.shape[1])), np.zeros(1)
             return []
         with threads(s.recipe.cpu_threads):
-            model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(normalize(self.features_ND[rows]), labels)
+            model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(self.unit_ND[rows], labels)
         self.weights, self.bias = model.coef_, model.intercept_
         if len(self.classes) == 2:  # scikit-learn keeps one row for two classes
             self.weights, self.bias = (np.concatenate([-part / 2, part / 2]) for part in (self.weights, self.bias))
         return []
 
-    def _probs(self, features_ND: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(normalize(features_ND) @ self.weights.T + self.bias)
-        probs_NC = np.zeros((len(features_ND), self.setting.n_classes + 1), dtype=np.float32)
+    def _probs(self, unit_ND: np.ndarray) -> np.ndarray:
+        logits = torch.from_numpy(unit_ND @ self.weights.T + self.bias)
+        probs_NC = np.zeros((len(unit_ND), self.setting.n_classes + 1), dtype=np.float32)
         probs_NC[:, self.classes] = logits.softmax(1).numpy()
         return probs_NC
 
     def show(self) -> Shown:
-        return Shown(self.features_ND, self._probs(self.features_ND), self._head())
+        return Shown(self.features_ND, self._probs(self.unit_ND), self._head())
 
     def _head(self) -> Head:
         """The regression as a layer of K + 1 outputs; a class without a label has a bias that leaves it nothing."""
         n_outputs, width = self.setting.n_classes + 1, self.features_ND.shape[1]
         weight_CD, bias_C = np.zeros((n_outputs, width), np.float32), np.full(n_outputs, NEVER, np.float32)
         weight_CD[self.classes], bias_C[self.classes] = self.weights, self.bias
-        return Head(normalize(self.features_ND), weight_CD, bias_C)
+        return Head(self.unit_ND, weight_CD, bias_C)
 
     def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
         """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
-        return self._probs(self.representation.features(self.which, images_NCHW))
+        if self.images_seen is not images_NCHW:
+            self.images_seen = images_NCHW
+            self.unit_seen = normalize(self.representation.features(self.which, images_NCHW))
+        return self._probs(self.unit_seen)
 
     def state(self) -> dict:
         return {name: torch.from_numpy(getattr(self, name)) for name in ("classes", "weights", "bias")}

@@ -66,6 +66,17 @@ class Representation:
         self.head.load_state_dict(state["head"])
 
 
+USED = (
+    "net", "strides", "readout", "projection", "con_", "rotate", "shear", "scale", "shift", "bf16", "cpu_threads",
+)  # fmt: skip
+
+
+def _inputs(setting: Setting) -> dict:
+    """What the stage-0 representation depends on, beside the pool: for the cache's key."""
+    used = {n: v for n, v in asdict(setting.recipe).items() if n.startswith(USED) and n != "con_epochs"}
+    return {**used, "seed": setting.seed, "device": setting.images_NCHW.device.type}
+
+
 def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
     """The representation of stage 0, trained on the whole pool with nothing labelled, and its loss history.
 
@@ -80,20 +91,17 @@ def first_representation(setting: Setting) -> tuple[Representation, list[dict]]:
         history = representation.train(nothing, 0, epochs=epochs, warmup=warmup)
         return {**representation.state(), "history": history}
 
-    used = (
-        "net",
-        "strides",
-        "readout",
-        "projection",
-        "con_",
-        "rotate",
-        "shear",
-        "scale",
-        "shift",
-        "bf16",
-        "cpu_threads",
-    )
-    inputs = {name: value for name, value in asdict(recipe).items() if name.startswith(used) and name != "con_epochs"}
-    state = setting.cache("representation", {**inputs, "seed": setting.seed, "device": images.device.type}, build)
+    state = setting.cache("representation", _inputs(setting), build)
     representation.restore(state)
     return representation, state["history"]
+
+
+def first_features(setting: Setting, which: Features) -> tuple[Representation, np.ndarray]:
+    """The representation of stage 0 and its features (N, D) of the pool, from the setting's cache as the former is."""
+    representation, _ = first_representation(setting)
+
+    def build() -> dict:
+        return {"features": torch.from_numpy(representation.features(which))}
+
+    inputs = {**_inputs(setting), "which": which, "eval_batch": setting.recipe.eval_batch}
+    return representation, setting.cache("features", inputs, build)["features"].cpu().numpy()
