@@ -3,6 +3,8 @@
 # make lab       JupyterLab in the study's environment
 # make figures   the committed figures and tables again (PNGs where a Chrome is found)
 # make notebooks the committed notebooks' own outputs again, at their defaults
+# make peers     other people's implementations, which some tests and `make bench` compare with
+# make bench     time and memory of every strategy, into figures/results/ (40 minutes alone on two cores)
 # make clean     delete what runs left behind
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ SEEDS ?= $(if $(filter mixdigits,$(BENCHMARK)),5,1)
 BIN := .venv/bin
 RUN := $(BIN)/python -m alkit run all -p benchmark $(BENCHMARK) -p profile $(PROFILE) -p n_seeds $(SEEDS)
 
-.PHONY: study test lab figures notebooks clean
+.PHONY: study test lab figures notebooks peers bench clean
 
 study: .venv/ready
 	$(RUN)
@@ -38,6 +40,12 @@ notebooks: .venv/ready
 	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
 	  $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
+
+peers: .venv/ready
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/peers.txt
+
+bench: peers
+	$(BIN)/python tests/benchmarks/strategies.py
 
 clean:
 	$(BIN)/python -m alkit clean --yes

@@ -16,7 +16,7 @@ from alkit.head import Head
 from alkit.learners import probabilities
 
 CLASSIC = ("bald", "coreset", "badge", "alfa_mix", "typiclust", "probcover", "cold_start", "dropquery", "ldm")
-PEER = "an independent implementation to compare with; pip install"
+PEER = "an independent implementation to compare with (make peers installs it):"
 
 
 def shuffled_positions(view, seed):
