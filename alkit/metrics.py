@@ -11,6 +11,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from . import acquisition
+
 COLUMNS = (
     "benchmark",
     "profile",
@@ -40,6 +42,13 @@ PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), ar
     ("random_cl", "contrastive"): "Random(CL)",
     ("distance_cl", "contrastive"): "Distance(CL)",
 }
+FAMILIES = {  # of strategies, as tables and figures head their groups
+    "paper": "the paper's strategies",
+    "classic": "classic",
+    "open-set": "for open sets",
+    "ours": "past the paper",
+    "reference": "reference lines, never ranked",
+}
 BOUGHT = ("n_id", "n_ambiguous", "n_ood")
 PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
 
@@ -68,10 +77,18 @@ def _name(strategy: str, learner: str, options: dict) -> str:
     return ", ".join([name, *(f"{key}={value}" for key, value in sorted(flat.items()))])
 
 
-def ordered(names) -> list[str]:
-    """Distinct method names in the paper's order, then all others alphabetically."""
-    paper = list(PAPER_METHODS.values())
-    return sorted(set(names), key=lambda name: (paper.index(name) if name in paper else len(paper), name))
+def families(df: pd.DataFrame) -> pd.Series:
+    """The family of each row's strategy, a key of `FAMILIES`."""
+    options = [json.loads(text).get("strategy", {}) for text in df["options"]]
+    found = [acquisition.family(*row) for row in zip(df["strategy"], options, strict=True)]
+    return pd.Series(found, index=df.index, name="family", dtype=object)
+
+
+def ordered(family_of: dict[str, str]) -> list[str]:
+    """The names of methods, given with their families: by family, then in the paper's order, then alphabetically."""
+    paper, known = list(PAPER_METHODS.values()), list(FAMILIES)
+    place = {name: paper.index(name) if name in paper else len(paper) for name in family_of}
+    return sorted(family_of, key=lambda name: (known.index(family_of[name]), place[name], name))
 
 
 def check_comparable(df: pd.DataFrame) -> None:
@@ -107,24 +124,24 @@ def check_comparable(df: pd.DataFrame) -> None:
         raise ValueError(f"methods were run with different seeds: {missing}; run these, or select the common seeds")
 
 
-def _prepared(df: pd.DataFrame) -> pd.DataFrame:
-    """A checked copy with a `method` column, ordered by method (paper's order), seed and stage."""
+def prepared(df: pd.DataFrame) -> pd.DataFrame:
+    """A checked copy with the columns `method` and `family`, ordered by family, method (`ordered`), seed and stage."""
     check_comparable(df)
-    names = method(df)
-    rank = {name: i for i, name in enumerate(ordered(names))}
-    table = df.assign(method=names, _rank=names.map(rank)).sort_values(["_rank", "seed", "stage"], kind="stable")
+    table = df.assign(method=method(df), family=families(df))
+    rank = {name: i for i, name in enumerate(ordered(dict(zip(table["method"], table["family"], strict=True))))}
+    table = table.assign(_rank=table["method"].map(rank)).sort_values(["_rank", "seed", "stage"], kind="stable")
     return table.drop(columns="_rank").reset_index(drop=True)
 
 
 def table2(df: pd.DataFrame) -> pd.DataFrame:
     """The paper's Table 2: per method, mean and sample standard deviation over seeds at the last stage.
 
-    Index `method` in the paper's order; columns `accuracy_mean, accuracy_sd` (%), `cost_mean, cost_sd` (samples shown
+    Index `method`, by family and then in the paper's order; columns `family`, `accuracy_mean, accuracy_sd` (%), `cost_mean, cost_sd` (samples shown
     to the oracle), `cost_per_accuracy_mean, cost_per_accuracy_sd` (samples per 1 % of accuracy, the ratio taken per
     seed) and `n_seeds`. ValueError if the runs do not all end at the same stage; those
     whose stages end with a round of questions (`stop="round"`) overshoot, and may need fewer.
     """
-    runs = _prepared(df).groupby(["method", "seed"], sort=False).tail(1)
+    runs = prepared(df).groupby(["method", "seed"], sort=False).tail(1)
     exact = runs[[json.loads(text).get("stop") != "round" for text in runs["options"]]]
     if exact["stage"].nunique() > 1:
         ends = {name: sorted(set(group["stage"])) for name, group in exact.groupby("method", sort=False)}
@@ -132,17 +149,22 @@ def table2(df: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(accuracy=runs["accuracy"] * 100, cost_per_accuracy=runs["cost"] / (runs["accuracy"] * 100))
     grouped = runs.groupby("method", sort=False)[["accuracy", "cost", "cost_per_accuracy"]].agg(["mean", "std"])
     grouped.columns = [f"{column}_{'sd' if statistic == 'std' else statistic}" for column, statistic in grouped.columns]
+    grouped.insert(0, "family", runs.groupby("method", sort=False)["family"].first())
     return grouped.assign(n_seeds=runs.groupby("method", sort=False).size())
 
 
 def table2_text(df: pd.DataFrame) -> str:
-    """`table2` as aligned plain text, best (highest accuracy, lowest cost and cost per accuracy) marked with `*`."""
+    """`table2` as aligned plain text, best (highest accuracy, lowest cost and cost per accuracy) marked with `*`.
+
+    Reference lines are never marked. Strategies of several families stand under a heading each.
+    """
     table = table2(df)
+    ranked = (table["family"] != "reference").to_numpy()
     head = ["Method", "Accuracy (%)", "Cost (samples)", "Cost / accuracy", "Seeds"]
     columns = [list(table.index)]
     for column, digits, best in (("accuracy", 2, "max"), ("cost", 0, "min"), ("cost_per_accuracy", 2, "min")):
         mean, sd = table[f"{column}_mean"], table[f"{column}_sd"]
-        marks = np.where(mean == getattr(mean, best)(), "*", " ")
+        marks = np.where(ranked & (mean == getattr(mean[ranked], best)()), "*", " ")
         columns.append(
             [
                 f"{m:,.{digits}f}" + ("" if np.isnan(s) else f" \u00b1 {s:,.{digits}f}") + mark
@@ -151,17 +173,25 @@ def table2_text(df: pd.DataFrame) -> str:
         )
     columns.append([str(n) for n in table["n_seeds"]])
     widths = [max(map(len, [title, *cells])) for title, cells in zip(head, columns, strict=True)]
-    rows = [head, ["-" * width for width in widths], *zip(*columns, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    rows = [_row(cells, widths) for cells in zip(*columns, strict=True)]
+    return "\n".join([_row(head, widths), _row(["-" * width for width in widths], widths), *_grouped(table, rows)])
 
 
-def _knots(run: pd.DataFrame, x: str) -> tuple[np.ndarray, np.ndarray]:
+def _row(cells, widths) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
+
+
+def _grouped(table: pd.DataFrame, rows: list[str]) -> list[str]:
+    """`rows`, one per row of `table`, with a heading above each family where there are several."""
+    if table["family"].nunique() == 1:
+        return rows
+    starts = table["family"].ne(table["family"].shift())
+    headed = zip(rows, starts, table["family"], strict=True)
+    return [line for row, new, family in headed for line in ([f"[{FAMILIES[family]}]"] if new else []) + [row]]
+
+
+def knots(run: pd.DataFrame, x: str) -> tuple[np.ndarray, np.ndarray]:
     """A run's (x, accuracy) points in order of x; of stages with one and the same x, the last."""
     if x not in ("cost", "n_id"):
         raise ValueError(f"x must be 'cost' or 'n_id', got {x!r}")
@@ -169,7 +199,8 @@ def _knots(run: pd.DataFrame, x: str) -> tuple[np.ndarray, np.ndarray]:
     return run[x].to_numpy(float), run["accuracy"].to_numpy(float)
 
 
-def _common_range(runs: list[tuple[np.ndarray, np.ndarray]], x: str, who: str) -> tuple[float, float]:
+def common_range(runs: list[tuple[np.ndarray, np.ndarray]], x: str, who: str) -> tuple[float, float]:
+    """[latest first x, earliest last x] of the curves of `who`; ValueError where they share none."""
     low, high = max(xs[0] for xs, _ in runs), min(xs[-1] for xs, _ in runs)
     if not low < high:
         raise ValueError(
@@ -187,9 +218,9 @@ def curve(df: pd.DataFrame, x: str = "cost") -> pd.DataFrame:
     `method, x, mean, sd, n_seeds`, one row per method and point. ValueError if the seeds of a method share no range.
     """
     rows = []
-    for name, group in _prepared(df).groupby("method", sort=False):
-        runs = [_knots(run, x) for _, run in group.groupby("seed")]
-        low, high = _common_range(runs, x, f"the seeds of {name}")
+    for name, group in prepared(df).groupby("method", sort=False):
+        runs = [knots(run, x) for _, run in group.groupby("seed")]
+        low, high = common_range(runs, x, f"the seeds of {name}")
         grid = np.unique(np.concatenate([xs for xs, _ in runs]))
         grid = grid[(grid >= low) & (grid <= high)]
         values = np.stack([np.interp(grid, *run) for run in runs])
@@ -206,13 +237,18 @@ def area(df: pd.DataFrame, x: str = "cost") -> pd.DataFrame:
     area. Accuracy is linear between stages, so the trapezoid rule is exact. Returns columns `method, seed, area` (mean
     accuracy over the range, a fraction) and `low, high` (the range). ValueError if there is no common range.
     """
-    runs = {key: _knots(run, x) for key, run in _prepared(df).groupby(["method", "seed"], sort=False)}
-    low, high = _common_range(list(runs.values()), x, "the runs")
+    runs = {key: knots(run, x) for key, run in prepared(df).groupby(["method", "seed"], sort=False)}
+    low, high = common_range(list(runs.values()), x, "the runs")
     rows = []
     for (name, seed), (xs, ys) in runs.items():
-        grid = np.concatenate([[low], xs[(xs > low) & (xs < high)], [high]])
-        rows.append((name, seed, np.trapezoid(np.interp(grid, xs, ys), grid) / (high - low), low, high))
+        rows.append((name, seed, mean_over(xs, ys, low, high), low, high))
     return pd.DataFrame(rows, columns=["method", "seed", "area", "low", "high"])
+
+
+def mean_over(xs: np.ndarray, ys: np.ndarray, low: float, high: float) -> float:
+    """The mean of a curve that is linear between its points (`xs` ascending), over [low, high] within its range."""
+    grid = np.concatenate([[low], xs[(xs > low) & (xs < high)], [high]])
+    return float(np.trapezoid(np.interp(grid, xs, ys), grid) / (high - low))
 
 
 def composition(df: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +256,7 @@ def composition(df: pd.DataFrame) -> pd.DataFrame:
 
     Stage 0 is the initial set. Returns columns `method, stage, n_id, n_ambiguous, n_ood`.
     """
-    table = _prepared(df)
+    table = prepared(df)
     new = table.groupby(["method", "seed"], sort=False)[list(BOUGHT)].diff()
     table[list(BOUGHT)] = new.fillna(table[list(BOUGHT)])
     return table.groupby(["method", "stage"], sort=False)[list(BOUGHT)].mean().reset_index()
@@ -228,7 +264,7 @@ def composition(df: pd.DataFrame) -> pd.DataFrame:
 
 def seconds(df: pd.DataFrame) -> pd.DataFrame:
     """Seconds that one whole run took per phase (summed over its stages), mean over seeds; index `method`."""
-    runs = _prepared(df).groupby(["method", "seed"], sort=False)[list(PHASES)].sum()
+    runs = prepared(df).groupby(["method", "seed"], sort=False)[list(PHASES)].sum()
     return runs.groupby("method", sort=False).mean()
 
 

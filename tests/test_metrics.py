@@ -44,7 +44,9 @@ def test_methods_carry_the_papers_names_and_say_what_is_not_the_papers():
     )
     expected = ["DDU", "Random(CL)", "margin, probe", "Distance(CL), exclude=none, stop=round"]
     assert list(metrics.method(table)) == expected
-    assert metrics.ordered(expected[::-1]) == ["DDU", "Random(CL)", *sorted([expected[3], expected[2]])]
+    families = dict(zip(expected, metrics.families(table), strict=True))
+    assert list(families.values()) == ["paper", "paper", "classic", "paper"]
+    assert metrics.ordered(dict(reversed(families.items()))) == ["DDU", "Random(CL)", expected[3], expected[2]]
 
 
 def test_two_initial_protocols_of_one_method_are_never_averaged_together():
@@ -207,3 +209,22 @@ def test_knn_purity_by_hand_and_at_chance():
     for k in (0, 4):
         with pytest.raises(ValueError, match="between 1 and 3"):
             metrics.knn_purity(line_ND, [0, 0, 0, 1], k=k)
+
+
+def test_families_stand_in_order_under_headings_and_reference_lines_are_never_marked_best():
+    table = pd.concat(
+        [
+            rows("oracle_random", [5, 10], [0.5, 0.99], learner="probe"),
+            rows("distance_cl", [9, 21], [0.5, 0.7], learner="probe", options='{"strategy": {"radius": 0.1}}'),
+            rows("lfosa", [9, 23], [0.5, 0.8], learner="probe"),
+            rows("distance_cl", [9, 24], [0.5, 0.6], learner="probe"),
+            rows("of_a_notebook", [9, 25], [0.5, 0.6], learner="probe"),
+        ]
+    )
+    lines = metrics.table2_text(table).splitlines()[2:]
+    assert [line.split(",")[0] for line in lines[:-1]] == [
+        "[the paper's strategies]", "distance_cl", "[for open sets]", "lfosa",
+        "[past the paper]", "distance_cl", "of_a_notebook", "[reference lines",
+    ]  # fmt: skip
+    assert "*" not in lines[-1] and "99.00" in lines[-1]
+    assert "80.00*" in lines[3] and "21*" in lines[5]

@@ -20,6 +20,7 @@ from alkit.head import Head
 from alkit.recipes import closest
 
 NOT_ASKED = -1
+FAMILIES = ("paper", "classic", "open-set", "ours", "reference")  # as tables and figures group them, in this order
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def ranked(view: View, score_N: np.ndarray, *, auxiliary_filter: bool) -> Iterat
 class Strategy:
     """A registered strategy: `needs` names what the learner must show, `options` maps each option to its default.
 
-    `reference` marks a line to hold strategies against and never to rank among them: the loop skips the non-iD samples
-    in its order, unasked and unpaid. The order itself is one of the view alone, as every strategy's is.
+    `family`: one of `FAMILIES`. "reference" marks a line to hold strategies against and never to rank among them: the
+    loop skips the non-iD samples in its order, unasked and unpaid. The order itself is one of the view alone, as every
+    strategy's is. `extensions`: options that go past what the strategy's source defines; with one, it is "ours".
     """
 
     name: str
@@ -116,14 +118,23 @@ class Strategy:
     citation: str
     needs: tuple[str, ...]
     options: Mapping[str, object]
-    reference: bool = False
+    family: str = "ours"
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> bool:
+        return self.family == "reference"
 
 
 STRATEGIES: dict[str, Strategy] = {}
 
 
-def strategy(name: str, *, citation: str, needs: tuple[str, ...], reference: bool = False) -> Callable:
+def strategy(
+    name: str, *, citation: str, needs: tuple[str, ...], family: str = "ours", extensions: tuple[str, ...] = ()
+) -> Callable:
     """Registers a generator function; its options are its keyword-only arguments, each with a type and a default."""
+    if family not in FAMILIES:
+        raise ValueError(f"the family of strategy {name!r} must be one of {', '.join(FAMILIES)}; got {family!r}")
 
     def register(function: Callable[..., Iterator[int]]) -> Callable[..., Iterator[int]]:
         if name in STRATEGIES:
@@ -133,10 +144,18 @@ def strategy(name: str, *, citation: str, needs: tuple[str, ...], reference: boo
             if p.kind is not p.KEYWORD_ONLY or p.default is p.empty or p.annotation is p.empty:
                 raise TypeError(f"{p.name!r} of strategy {name!r} must be keyword-only, with a type and a default")
         options = {p.name: p.default for p in parameters}
-        STRATEGIES[name] = Strategy(name, function, citation, needs, options, reference)
+        if unknown := set(extensions) - set(options):
+            raise ValueError(f"extensions of strategy {name!r} are not among its options: {sorted(unknown)}")
+        STRATEGIES[name] = Strategy(name, function, citation, needs, options, family, extensions)
         return function
 
     return register
+
+
+def family(name: str, options: Mapping[str, object]) -> str:
+    """The family of strategy `name` with these `options`; "ours" for one that is not registered (any more)."""
+    known = STRATEGIES.get(name)
+    return known.family if known and not set(known.extensions) & set(options) else "ours"
 
 
 def get(name: str) -> Strategy:

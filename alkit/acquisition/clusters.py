@@ -39,7 +39,7 @@ class Clusters:
     shares_K: np.ndarray
 
 
-@strategy("random_cl", citation=PAPER, needs=("features",))
+@strategy("random_cl", citation=PAPER, needs=("features",), family="paper")
 def random_cl(view: View, *, exclude: Exclude = "count", normalise: bool = True) -> Iterator[int]:
     """Random(CL): in rounds of N = quota samples, N_k of them uniformly at random from each cluster k.
 
@@ -51,7 +51,9 @@ def random_cl(view: View, *, exclude: Exclude = "count", normalise: bool = True)
     yield from _rounds(found, queues, view.quota)
 
 
-@strategy("distance_cl", citation=PAPER, needs=("features",))
+@strategy(
+    "distance_cl", citation=PAPER, needs=("features",), family="paper", extensions=("radius", "clusters_per_class")
+)
 def distance_cl(
     view: View, *, exclude: Exclude = "count", normalise: bool = True, radius: float = 0.0, clusters_per_class: int = 1
 ) -> Iterator[int]:

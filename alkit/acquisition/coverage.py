@@ -15,7 +15,12 @@ HAIR = 1 - 1e-9  # keeps a sample at exactly the radius outside the ball, howeve
 PROBCOVER = "Yehuda, Dekel, Hacohen and Weinshall 2022 (NeurIPS), Algorithm 1, arXiv 2205.11320"
 
 
-@strategy("coreset", citation="Sener and Savarese 2018 (ICLR), Algorithm 1, arXiv 1708.00489", needs=("features",))
+@strategy(
+    "coreset",
+    citation="Sener and Savarese 2018 (ICLR), Algorithm 1, arXiv 1708.00489",
+    needs=("features",),
+    family="classic",
+)
 def coreset(view: View) -> Iterator[int]:
     """k-centre greedy: next the sample farthest from all asked ones, argmax_i min_{j asked} |h_i - h_j|.
 
@@ -43,7 +48,7 @@ def coreset(view: View) -> Iterator[int]:
         nearest_N[pick] = -1
 
 
-@strategy("probcover", citation=PROBCOVER, needs=("features",))
+@strategy("probcover", citation=PROBCOVER, needs=("features",), family="classic")
 def probcover(
     view: View,
     *,

@@ -26,7 +26,7 @@ class Gaussians:
     log_weight_G: np.ndarray
 
 
-@strategy("ddu", citation="Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs"))
+@strategy("ddu", citation="Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs"), family="paper")
 def ddu(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     """Lowest density log sum_k pi_k N(h; mu_k, Sigma_k) first, a full-covariance Gaussian per labelled iD class.
 

@@ -19,7 +19,7 @@ LFOSA_CODE_UNKNOWN_TEMPERATURE = 2.0
 NEGATIVE_ROWS, NEGATIVE_STEPS, NEGATIVE_RATE, NEGATIVE_EVERY = 5000, 100, 0.02, 5
 
 
-@strategy("lfosa", citation="Ning et al. 2022 (CVPR), arXiv 2201.06758", needs=("features",))
+@strategy("lfosa", citation="Ning et al. 2022 (CVPR), arXiv 2201.06758", needs=("features",), family="open-set")
 def lfosa(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     """Those first whose largest activation belongs, within their predicted class, to the mode of larger activations.
 
@@ -63,7 +63,7 @@ def lfosa_score(logits_NC: np.ndarray, *, seed: int) -> np.ndarray:
     return score_N
 
 
-@strategy("bual", citation="Zong et al. 2024 (ECCV), arXiv 2402.15198", needs=("features",))
+@strategy("bual", citation="Zong et al. 2024 (ECCV), arXiv 2402.15198", needs=("features",), family="open-set")
 def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     """Lowest bidirectional confidence first: unsure by labels where iD, unsure after negative learning where not.
 

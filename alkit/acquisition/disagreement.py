@@ -13,7 +13,12 @@ CLOSEST = 1e-30  # a smaller gap between logits is a tie
 SAME = 1e-12  # cosine distances that rounding alone can make
 
 
-@strategy("ldm", citation="Cho et al. 2024 (ICLR), arXiv 2401.09787, Algorithms 1 and 2", needs=("head", "probs"))
+@strategy(
+    "ldm",
+    citation="Cho et al. 2024 (ICLR), arXiv 2401.09787, Algorithms 1 and 2",
+    needs=("head", "probs"),
+    family="classic",
+)
 def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> Iterator[int]:
     """LDM-S: a random choice that favours a small least disagree metric and distance from what was picked before.
 

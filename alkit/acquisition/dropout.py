@@ -18,7 +18,10 @@ CHUNK = 2048  # rows
 
 
 @strategy(
-    "bald", citation="Houlsby et al. 2011, arXiv 1112.5745; Gal et al. 2017, arXiv 1703.02910", needs=("head", "probs")
+    "bald",
+    citation="Houlsby et al. 2011, arXiv 1112.5745; Gal et al. 2017, arXiv 1703.02910",
+    needs=("head", "probs"),
+    family="classic",
 )
 def bald(view: View, *, passes: int = 20, rate: float = 0.5, auxiliary_filter: bool = True) -> Iterator[int]:
     """Highest mutual information of label and weights first, H(mean_t p_t) - mean_t H(p_t) over dropout passes t.
@@ -38,7 +41,7 @@ def bald(view: View, *, passes: int = 20, rate: float = 0.5, auxiliary_filter: b
     yield from ranked(view, -score_N, auxiliary_filter=auxiliary_filter)
 
 
-@strategy("dropquery", citation="Gupte et al. 2024 (TMLR), arXiv 2401.14555", needs=("head", "probs"))
+@strategy("dropquery", citation="Gupte et al. 2024 (TMLR), arXiv 2401.14555", needs=("head", "probs"), family="classic")
 def dropquery(view: View, *, passes: int = 3, rate: float = 0.75, auxiliary_filter: bool = True) -> Iterator[int]:
     """Samples whose prediction more than half of the dropout passes change, spread over quota clusters.
 

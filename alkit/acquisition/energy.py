@@ -18,7 +18,9 @@ ENERGY_WEIGHT, ENERGY_ID, ENERGY_NON_ID = 0.01, -25.0, -7.0
 WIDTH, PRECISION, TOLERANCE = 5, 0.6, 0.05
 
 
-@strategy("eaoa", citation="Zong and Huang 2025 (CVPR), arXiv 2502.19691", needs=("features", "head"))
+@strategy(
+    "eaoa", citation="Zong and Huang 2025 (CVPR), arXiv 2502.19691", needs=("features", "head"), family="open-set"
+)
 def eaoa(view: View, *, variant: Literal["paper", "code"] = "paper", neighbours: int = 250) -> Iterator[int]:
     """From each predicted class, the most ambiguous of those that two energies take for iD.
 

@@ -17,7 +17,7 @@ TEMPERATURE, ALPHA = 0.5, 0.8
 FINCH_ROWS = 10_000
 
 
-@strategy("eoal", citation="Safaei et al. 2024 (AAAI), arXiv 2312.14126", needs=("features",))
+@strategy("eoal", citation="Safaei et al. 2024 (AAAI), arXiv 2312.14126", needs=("features",), family="open-set")
 def eoal(view: View) -> Iterator[int]:
     """Lowest entropic score first, the same number from each cluster of the samples predicted iD.
 

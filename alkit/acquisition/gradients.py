@@ -14,7 +14,9 @@ CHUNK = 1024  # rows
 SAME = 1e-12  # squared distances, relative to the squared lengths, that rounding alone can make
 
 
-@strategy("badge", citation="Ash et al. 2020 (ICLR), Algorithm 1, arXiv 1906.03671", needs=("head", "probs"))
+@strategy(
+    "badge", citation="Ash et al. 2020 (ICLR), Algorithm 1, arXiv 1906.03671", needs=("head", "probs"), family="classic"
+)
 def badge(view: View, *, variant: Literal["paper", "code"] = "paper", auxiliary_filter: bool = True) -> Iterator[int]:
     """k-means++ draws among gradients g_i = (p_i - e_y) h_i^T, y the predicted class: probability ~ D_i^2.
 
@@ -63,7 +65,12 @@ def _k_means_plus_plus(residual_NC, features_ND, variant: str, rng: np.random.Ge
     yield from np.flatnonzero(left_N).tolist()
 
 
-@strategy("alfa_mix", citation="Parvaneh et al. 2022 (CVPR), Eq. 5, arXiv 2203.07034", needs=("head", "probs"))
+@strategy(
+    "alfa_mix",
+    citation="Parvaneh et al. 2022 (CVPR), Eq. 5, arXiv 2203.07034",
+    needs=("head", "probs"),
+    family="classic",
+)
 def alfa_mix(
     view: View, *, cap: float = 0.2, variant: Literal["paper", "code"] = "paper", auxiliary_filter: bool = True
 ) -> Iterator[int]:

@@ -16,7 +16,7 @@ FOLDS, HIDDEN, META_STEPS, META_RATE, META_BATCH = 3, 64, 100, 0.1, 512
 
 
 @strategy("ccal", citation="Du et al. 2021 (ICCV), pp. 8927-8936",
-          needs=("features", "head"))  # fmt: skip
+          needs=("features", "head"), family="open-set")  # fmt: skip
 def ccal(view: View) -> Iterator[int]:
     """Similar in meaning to a labelled iD sample and unlike its class in detail, equally many per class.
 
@@ -73,7 +73,9 @@ def distinctive(rows_ND: np.ndarray, labelled_MD: np.ndarray, labels_M: np.ndarr
     return detail_NK
 
 
-@strategy("mqnet", citation="Park et al. 2022 (NeurIPS), arXiv 2210.07805", needs=("features", "probs"))
+@strategy(
+    "mqnet", citation="Park et al. 2022 (NeurIPS), arXiv 2210.07805", needs=("features", "probs"), family="open-set"
+)
 def mqnet(view: View) -> Iterator[int]:
     """Highest s(exp z(u), exp z(q)) first: informativeness u and purity q weighed by a network that was taught to.
 

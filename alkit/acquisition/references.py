@@ -1,6 +1,6 @@
 """Reference lines: what an oracle that kept every non-iD sample away for free would make of the budget.
 
-They are no strategies that anyone could follow, and are never ranked among them: `reference=True` in the registry says
+They are no strategies that anyone could follow, and are never ranked among them: their family in the registry says
 so to tables and figures. What is registered here is an ordinary order of the view; it is the loop that passes over the
 non-iD samples in it, because no path may lead from a view to a hidden label. So the cost of a reference line, after the
 initial set, is its number of iD labels, the floor that every strategy's cost is held against.
@@ -16,7 +16,7 @@ from alkit.acquisition import View, strategy
 from alkit.acquisition.uncertainty import margin, random
 
 
-@strategy("oracle_random", citation="alkit (reference line)", needs=("probs",), reference=True)
+@strategy("oracle_random", citation="alkit (reference line)", needs=("probs",), family="reference")
 def oracle_random(view: View) -> Iterator[int]:
     """Uniformly at random among all unasked samples, of which the loop buys the iD ones alone.
 
@@ -26,7 +26,7 @@ def oracle_random(view: View) -> Iterator[int]:
     yield from random(view, auxiliary_filter=False)
 
 
-@strategy("oracle_margin", citation="alkit (reference line)", needs=("probs",), reference=True)
+@strategy("oracle_margin", citation="alkit (reference line)", needs=("probs",), family="reference")
 def oracle_margin(view: View) -> Iterator[int]:
     """Smallest margin first among all unasked samples, of which the loop buys the iD ones alone.
 

@@ -36,7 +36,9 @@ def similarity(one: Embedding, other: Embedding) -> np.ndarray:
     return (1 + (one.left_ND @ other.left_ND.T) * (one.right_NE @ other.right_NE.T)) / 2
 
 
-@strategy("similar", citation="Kothawade et al. 2021 (NeurIPS), arXiv 2107.00717", needs=("probs", "head"))
+@strategy(
+    "similar", citation="Kothawade et al. 2021 (NeurIPS), arXiv 2107.00717", needs=("probs", "head"), family="open-set"
+)
 def similar(view: View, *, objective: Literal["flcmi", "logdetcmi"] = "flcmi") -> Iterator[int]:
     """Greedy for submodular conditional mutual information with the labelled iD samples Q, given the non-iD ones P.
 

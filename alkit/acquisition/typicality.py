@@ -11,7 +11,12 @@ from alkit.acquisition.geometry import CELLS, by_chunks, k_means, rounds, square
 BLOCK = 1000  # members of a cluster among which neighbours are searched
 
 
-@strategy("typiclust", citation="Hacohen, Dekel and Weinshall 2022 (ICML), arXiv 2202.02794", needs=("features",))
+@strategy(
+    "typiclust",
+    citation="Hacohen, Dekel and Weinshall 2022 (ICML), arXiv 2202.02794",
+    needs=("features",),
+    family="classic",
+)
 def typiclust(
     view: View,
     *,
@@ -73,7 +78,12 @@ def typicality(rows_ND: np.ndarray, neighbours: int, *, squared: bool) -> np.nda
     return 1 / ((nearest_Nk if squared else np.sqrt(nearest_Nk)).mean(axis=1, dtype=np.float64) + 1e-5)
 
 
-@strategy("cold_start", citation="Chen et al. 2022, Making Your First Choice, arXiv 2210.02442", needs=("features",))
+@strategy(
+    "cold_start",
+    citation="Chen et al. 2022, Making Your First Choice, arXiv 2210.02442",
+    needs=("features",),
+    family="classic",
+)
 def cold_start(view: View, *, temperature: float = 0.2, references: int = 4096) -> Iterator[int]:
     """The hardest to contrast of each cluster in turn: k-means into K + 1 clusters, all asked equally often.
 

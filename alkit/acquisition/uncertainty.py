@@ -13,7 +13,7 @@ from scipy.special import entr
 from alkit.acquisition import View, ranked, strategy
 
 
-@strategy("random", citation="Kim, Kim and Hwang 2023, arXiv 2303.14433 (baseline)", needs=("probs",))
+@strategy("random", citation="Kim, Kim and Hwang 2023, arXiv 2303.14433 (baseline)", needs=("probs",), family="paper")
 def random(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     """Uniformly at random.
 
@@ -22,7 +22,7 @@ def random(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     yield from ranked(view, np.zeros(len(view.answers_N)), auxiliary_filter=auxiliary_filter)
 
 
-@strategy("least_confidence", citation="Lewis and Gale 1994, arXiv cmp-lg/9407020", needs=("probs",))
+@strategy("least_confidence", citation="Lewis and Gale 1994, arXiv cmp-lg/9407020", needs=("probs",), family="paper")
 def least_confidence(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     """Lowest max_c p(c | x) first.
 
@@ -33,7 +33,7 @@ def least_confidence(view: View, *, auxiliary_filter: bool = True) -> Iterator[i
     yield from ranked(view, view.probs_NC.max(axis=1), auxiliary_filter=auxiliary_filter)
 
 
-@strategy("entropy", citation="Settles 2009, Active Learning Literature Survey", needs=("probs",))
+@strategy("entropy", citation="Settles 2009, Active Learning Literature Survey", needs=("probs",), family="paper")
 def entropy(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     """Highest predictive entropy -sum_c p(c | x) log p(c | x) first, with 0 log 0 = 0.
 
@@ -44,7 +44,12 @@ def entropy(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     yield from ranked(view, -entropy_N, auxiliary_filter=auxiliary_filter)
 
 
-@strategy("margin", citation="Scheffer, Decomain and Wrobel 2001, doi 10.1007/3-540-44816-0_31", needs=("probs",))
+@strategy(
+    "margin",
+    citation="Scheffer, Decomain and Wrobel 2001, doi 10.1007/3-540-44816-0_31",
+    needs=("probs",),
+    family="classic",
+)
 def margin(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     """Smallest p_(1) - p_(2) first, the difference of the two largest probabilities.
 
