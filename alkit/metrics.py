@@ -136,9 +136,9 @@ def prepared(df: pd.DataFrame) -> pd.DataFrame:
 def table2(df: pd.DataFrame) -> pd.DataFrame:
     """The paper's Table 2: per method, mean and sample standard deviation over seeds at the last stage.
 
-    Index `method`, by family and then in the paper's order; columns `family`, `accuracy_mean, accuracy_sd` (%), `cost_mean, cost_sd` (samples shown
-    to the oracle), `cost_per_accuracy_mean, cost_per_accuracy_sd` (samples per 1 % of accuracy, the ratio taken per
-    seed) and `n_seeds`. ValueError if the runs do not all end at the same stage; those
+    Index `method`, by family and then in the paper's order; columns `family`, `accuracy_mean, accuracy_sd` (%),
+    `cost_mean, cost_sd` (samples shown to the oracle), `cost_per_accuracy_mean, cost_per_accuracy_sd` (samples per 1 %
+    of accuracy, the ratio taken per seed) and `n_seeds`. ValueError if the runs do not all end at the same stage; those
     whose stages end with a round of questions (`stop="round"`) overshoot, and may need fewer.
     """
     runs = prepared(df).groupby(["method", "seed"], sort=False).tail(1)

@@ -24,6 +24,7 @@ METHODS = (
     "supervised+random", "supervised+least_confidence", "supervised+entropy", "supervised+ddu",
     "contrastive+random_cl", "contrastive+distance_cl",
 )  # fmt: skip
+VARIANTS = ("distance_cl(radius=0.1)", "distance_cl(clusters_per_class=3)", "similar(objective=logdetcmi)")
 METHOD = re.compile(r"(\w+)(?:\((.*?)\))?\+(\w+)(?:\((.*?)\))?(?:\+stop=(\w+))?")
 
 
@@ -135,6 +136,22 @@ def paper_methods(benchmark: str) -> list[str]:
     """The rows of the paper's Table 2, as it has them: on MixCIFAR60, DDU is on a net of bounded spectral norm."""
     spectral = benchmark.partition("-")[0] == "mixcifar60"
     return [method.replace("supervised+ddu", "supervised_sn+ddu") if spectral else method for method in METHODS]
+
+
+def every_strategy(learner: str) -> list[str]:
+    """One method per registered strategy that `learner` can serve, as `parse_method` reads them, and `VARIANTS`."""
+    from . import acquisition, learners
+
+    shows = set(learners.get(learner).shows)
+    served = [name for name, known in acquisition.STRATEGIES.items() if shows.issuperset(known.needs)]
+    return [f"{learner}+{name}" for name in [*served, *VARIANTS]]
+
+
+def strategies_in(methods: list[str]) -> dict[str, tuple[str, dict]]:
+    """The strategies of `methods` with their options, by a name that tells them apart: "distance_cl, radius=0.1"."""
+    parts = [parse_method(method) for method in methods]
+    pairs = [(part["strategy"], part["strategy_options"]) for part in parts]
+    return {", ".join([name, *(f"{o}={v}" for o, v in options.items())]): (name, options) for name, options in pairs}
 
 
 def cells_of(

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
 
 from . import acquisition, rng
 from .benchmarks import AMBIGUOUS, ID, OOD
@@ -73,7 +74,9 @@ class Game:
     stage_P: np.ndarray
 
 
-def play(toy: Toy, strategy: str, *, seed: int = 0, stages: int = 3, quota: int = 10, first: int = 9, **options) -> Game:
+def play(
+    toy: Toy, strategy: str, *, seed: int = 0, stages: int = 3, quota: int = 10, first: int = 9, **options
+) -> Game:
     """Start from random samples with `first` iD ones among them, then buy `quota` iD answers a stage, as the loop does.
 
     ValueError for an unknown strategy or option.
@@ -117,11 +120,25 @@ def _take(oracle: Oracle, answers_N: np.ndarray, index: int) -> bool:
     return answer.kind == ID
 
 
-def shares(toy_seeds: range, strategy: str, **options) -> np.ndarray:
-    """(S, 3): the share of iD, ambiguous and OoD samples among a strategy's picks on the toy pool of each seed."""
-    rows = []
-    for seed in toy_seeds:
-        toy = pool(seed)
-        kinds = toy.category_N[play(toy, strategy, seed=seed, **options).picks]
-        rows.append(np.bincount(kinds, minlength=3) / len(kinds))
-    return np.array(rows)
+def compare(cases: dict, toy: Toy, *, seed: int = 0, n_toys: int = 1) -> tuple[dict[str, Game], dict[str, np.ndarray]]:
+    """(games, shares) of the `cases`, name -> (strategy, options): each one's game on `toy`, and what it buys.
+
+    A share is (3,): of iD, ambiguous and OoD samples among its picks, mean over the pools of `n_toys` seeds from `seed`
+    on, the initial set being drawn anew in each.
+    """
+    games = {name: play(toy, strategy, seed=seed, **options) for name, (strategy, options) in cases.items()}
+    pools = {s: pool(s) for s in range(seed, seed + n_toys)}
+    shares = {
+        name: np.mean([_share(other, play(other, strategy, seed=s, **options)) for s, other in pools.items()], axis=0)
+        for name, (strategy, options) in tqdm(cases.items(), desc="toy pools", mininterval=2)
+    }
+    return games, shares
+
+
+def _share(toy: Toy, game: Game) -> np.ndarray:
+    return np.bincount(toy.category_N[game.picks], minlength=3) / len(game.picks)
+
+
+def of_families(cases: dict, *families: str) -> list[str]:
+    """Names of the `cases` whose strategies are of these families, family by family."""
+    return [name for family in families for name, case in cases.items() if acquisition.family(*case) == family]

@@ -54,8 +54,8 @@ def similar(view: View, *, objective: Literal["flcmi", "logdetcmi"] = "flcmi") -
 
     Cost: O(B^2 (C + D)) once per block of B for flcmi, and O(B) for each gain that lazy greedy looks at; for logdetcmi
     O(B (C + D + |Q| + |P| + t)) for the t-th sample. Assumes that gradients of iD samples are alike and unlike those of
-    non-iD ones. OoD samples like a labelled one gain nothing; an ambiguous sample has large gradients towards two
-    classes and is as similar to Q as to P: flcmi buys many of them.
+    non-iD ones. OoD samples like a labelled one gain nothing; an ambiguous sample, whose gradient is long towards
+    two classes, has few of its like in Q: both objectives pass over it as long as there is what is plainly like Q.
     """
     left, labelled = view.rng.permutation(view.unasked), id_labelled(view)
     if not len(labelled):

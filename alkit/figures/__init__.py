@@ -10,16 +10,20 @@ from alkit.figures.features import acquisition, feature_space
 from alkit.figures.files import save
 from alkit.figures.images import ambiguous_votes, augmentations, samples
 from alkit.figures.results import composition, curves, losses, seconds
+from alkit.figures.strategies import bought, plane, toy_picks
 
 __all__ = [
     "acquisition",
     "ambiguous_votes",
     "augmentations",
+    "bought",
     "composition",
     "curves",
     "feature_space",
     "losses",
+    "plane",
     "samples",
     "save",
     "seconds",
+    "toy_picks",
 ]

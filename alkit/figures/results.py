@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from alkit import metrics
 from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, PALETTE, TEXT, layout, method_styles, transparent
 
-_HATCH = dict(size=5, fillmode="overlay", fgcolor="#ffffff", fgopacity=0.55, solidity=0.3)
+HATCH = dict(size=5, fillmode="overlay", fgcolor="#ffffff", fgopacity=0.55, solidity=0.3)
 
 
 def losses(history: Sequence[dict]) -> go.Figure:
@@ -60,7 +60,8 @@ def losses(history: Sequence[dict]) -> go.Figure:
     )
 
 
-def _about(df: pd.DataFrame) -> str:
+def about(df: pd.DataFrame) -> str:
+    """ "mixdigits, laptop profile, 5 seeds": what a figure's subtitle says of the results that it shows."""
     n = df["seed"].nunique()
     return f"{df['benchmark'].iloc[0]}, {df['profile'].iloc[0]} profile, {n} seed{'s' * (n > 1)}"
 
@@ -141,7 +142,7 @@ def curves(df: pd.DataFrame, *, x: str = "cost", log_cost: bool = False) -> go.F
     return layout(
         fig,
         f"Accuracy against {'annotation cost' if x == 'cost' else 'labelled iD samples'}",
-        f"{_about(df)}; {band}large marker: mean of the last stage",
+        f"{about(df)}; {band}large marker: mean of the last stage",
         540,
         top=105,
         bottom=130,
@@ -188,7 +189,7 @@ def composition(df: pd.DataFrame) -> go.Figure:
                     name=CATEGORIES[code],
                     legendgroup=column,
                     showlegend=panel == 0,
-                    marker=dict(color=colour, line_width=0, pattern=dict(_HATCH, shape=hatching)),
+                    marker=dict(color=colour, line_width=0, pattern=dict(HATCH, shape=hatching)),
                     hovertemplate=f"{name}, stage %{{x}}<br>%{{y:.1f}} {CATEGORIES[code]}<extra></extra>",
                 ),
                 panel // columns + 1,
@@ -201,7 +202,7 @@ def composition(df: pd.DataFrame) -> go.Figure:
     return layout(
         fig,
         "What the annotation budget bought",
-        f"{_about(df)}; mean per stage after the initial set" + ("" if shared else "; each panel has its own scale"),
+        f"{about(df)}; mean per stage after the initial set" + ("" if shared else "; each panel has its own scale"),
         150 + 250 * rows,
         top=135,
     )
@@ -221,7 +222,7 @@ def seconds(df: pd.DataFrame) -> go.Figure:
                 name=name,
                 orientation="h",
                 hovertemplate="%{y}<br>" + name + ": %{x:,.1f} s<extra></extra>",
-                marker=dict(color=colour, pattern=dict(_HATCH, shape=hatching)),
+                marker=dict(color=colour, pattern=dict(HATCH, shape=hatching)),
             )
         )
     fig.update_xaxes(title_text="seconds per run")
@@ -229,7 +230,7 @@ def seconds(df: pd.DataFrame) -> go.Figure:
     return layout(
         fig,
         "Where the time goes",
-        f"{_about(df)}; on {' and '.join(sorted(set(df['device'])))}",
+        f"{about(df)}; on {' and '.join(sorted(set(df['device'])))}",
         190 + 36 * len(table),
         top=120,
     )

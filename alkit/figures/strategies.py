@@ -1,33 +1,40 @@
 """Figures of strategies: what each asks first on the toy pool, and what it buys."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, TEXT, layout, transparent
+from alkit import metrics
+from alkit.figures.results import HATCH, about
+from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, PALETTE, SYMBOLS, TEXT, layout, transparent
 from alkit.toy import Game, Toy
+
+FAMILY_STYLE = dict(zip(metrics.FAMILIES, zip(PALETTE, SYMBOLS)))
 
 NUMBERED = 12  # picks of a panel that carry their number; more would hide each other
 
 
-def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarray], *, columns: int = 3) -> go.Figure:
-    """One panel per strategy: the toy pool, pale; the initial set as rings; what was bought, the first picks numbered.
+def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarray], names: Sequence[str]) -> go.Figure:
+    """One panel for each of `names`: the toy pool, pale; the initial set as rings; what was bought, numbered at first.
 
-    `shares`: per strategy, (3,) mean shares of iD, ambiguous and OoD samples among its picks, for the titles.
+    `games` and `shares` are `toy.compare`'s. ValueError where there is no name to draw.
     """
-    columns, rows = min(columns, len(games)), math.ceil(len(games) / min(columns, len(games)))
+    if not len(names):
+        raise ValueError("no strategy to draw: names is empty")
+    columns, rows = min(3, len(names)), math.ceil(len(names) / 3)
     titles = [f"<b>{name}</b><br>" + ", ".join(
         f"<span style='color:{style[0]}'>{share:.0%} {kind}</span>"
         for share, kind, style in zip(shares[name], CATEGORIES, CATEGORY_STYLE, strict=True)
-    ) for name in games]  # fmt: skip
+    ) for name in names]  # fmt: skip
     fig = make_subplots(
         rows, columns, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=52 / (52 * rows + 250 * rows),
     )  # fmt: skip
-    for panel, (name, game) in enumerate(games.items()):
-        for trace in _pool(toy, panel == 0) + _bought(toy, name, game):
+    for panel, name in enumerate(names):
+        for trace in _pool(toy, panel == 0) + _bought(toy, name, games[name]):
             fig.add_trace(trace, panel // columns + 1, panel % columns + 1)
     low, high = toy.points_N2.min() - 0.2, toy.points_N2.max() + 0.2
     fig.update_xaxes(visible=False, range=[low, high])
@@ -43,7 +50,8 @@ def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarr
 def _pool(toy: Toy, legend: bool) -> list[go.Scatter]:
     return [
         go.Scatter(
-            x=toy.points_N2[toy.category_N == code, 0], y=toy.points_N2[toy.category_N == code, 1], name=kind,
+            x=toy.points_N2[toy.category_N == code, 0].astype("f4"), name=kind,
+            y=toy.points_N2[toy.category_N == code, 1].astype("f4"),  # a panel each: half the bytes of the page
             mode="markers", marker=dict(color=transparent(colour, 0.3), symbol=symbol, size=4), hoverinfo="skip",
             showlegend=legend,
         )
@@ -78,3 +86,131 @@ def _bought(toy: Toy, name: str, game: Game) -> list[go.Scatter]:
         for numbered, own in ((False, ~first), (True, first))
     ]  # fmt: skip
     return [rings, *marks]
+
+
+def bought(df: pd.DataFrame) -> go.Figure:
+    """What each method bought after the initial set, mean over seeds, by category; grouped by family.
+
+    Within a family the method that wasted least comes first.
+    """
+    table = metrics.composition(df)
+    total = table[table["stage"] > 0].groupby("method", sort=False)[list(metrics.BOUGHT)].sum()
+    total = total.assign(family=metrics.table2(df)["family"])
+    order = {family: i for i, family in enumerate(metrics.FAMILIES)}
+    total = total.assign(place=total["family"].map(order), all=total[list(metrics.BOUGHT)].sum(axis=1))
+    total = total.sort_values(["place", "all"], kind="stable")
+    names, fig = _short(total.index), go.Figure()
+    for code, column in enumerate(metrics.BOUGHT):
+        colour, _, hatching = CATEGORY_STYLE[code]
+        fig.add_trace(
+            go.Bar(
+                y=[list(total["family"].map(metrics.FAMILIES)), names], x=total[column], name=CATEGORIES[code],
+                orientation="h", marker=dict(color=colour, line_width=0, pattern=dict(HATCH, shape=hatching)),
+                hovertemplate="%{y}<br>%{x:,.0f} " + CATEGORIES[code] + "<extra></extra>",
+            )
+        )  # fmt: skip
+    fig.update_xaxes(title_text="samples bought after the initial set", range=_without_outliers(total["all"]))
+    fig.update_yaxes(autorange="reversed", tickfont_size=12, dividercolor=TEXT, dividerwidth=1)
+    fig.update_layout(barmode="stack", legend=dict(orientation="h", x=0, y=1.02, yanchor="bottom", traceorder="normal"))
+    beyond = total["all"] > fig.layout.xaxis.range[1]
+    note = "; off the scale: " + ", ".join(
+        f"{name} {count:,.0f}" for name, count in zip(np.array(names)[beyond], total["all"][beyond], strict=True)
+    )
+    return layout(fig, "Who buys junk?", about(df) + (note if beyond.any() else ""), 190 + 23 * len(total), top=120)
+
+
+def _short(names) -> list[str]:
+    """Without the learner, where it is the same for all."""
+    learners = {name.partition(", ")[2].partition(", ")[0] for name in names}
+    return [name.replace(f", {next(iter(learners))}", "", 1) for name in names] if len(learners) == 1 else list(names)
+
+
+def _without_outliers(values: pd.Series) -> list[float]:
+    """A range from 0 that a few values far above the others do not stretch."""
+    return [0, 1.05 * values[values <= 5 * values.median()].max()]
+
+
+def plane(df: pd.DataFrame, *, log_cost: bool = False) -> go.Figure:
+    """Annotation cost and accuracy of each method at its last stage, mean and standard deviation over seeds.
+
+    Left and up is better; the line joins the methods that no ranked other beats in both.
+    """
+    table, fig = metrics.table2(df), go.Figure()
+    names, ranked = _short(table.index), table["family"] != "reference"
+    front = _front(table[ranked])
+    fig.add_trace(
+        go.Scatter(
+            x=front["cost_mean"], y=front["accuracy_mean"], mode="lines", line=dict(color=TEXT, dash="dot", width=1.5),
+            line_shape="vh", name="no other is better in both", hoverinfo="skip",
+        )
+    )  # fmt: skip
+    spots = _text_positions(table, names, log=log_cost)
+    for family, (colour, symbol) in FAMILY_STYLE.items():
+        own = (table["family"] == family).to_numpy()
+        if not own.any():
+            continue
+        rows = table[own]
+        error = dict(thickness=1, width=0, color=transparent(colour, 0.45))
+        fig.add_trace(
+            go.Scatter(
+                x=rows["cost_mean"], y=rows["accuracy_mean"], name=metrics.FAMILIES[family], mode="markers+text",
+                text=np.array(names, object)[own], textposition=np.array(spots)[own],
+                textfont=dict(size=10.5, color=colour), cliponaxis=False,
+                marker=dict(color=colour, symbol=symbol if family != "reference" else "star-open", size=10),
+                error_x=dict(array=rows["cost_sd"], **error), error_y=dict(array=rows["accuracy_sd"], **error),
+                hovertemplate="%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>",
+            )
+        )  # fmt: skip
+    fig.update_xaxes(title_text="annotation cost at the last stage (samples shown to the oracle)")
+    if log_cost:
+        fig.update_xaxes(type="log", tickvals=[m * 10**k for k in range(6) for m in (1, 2, 3, 5)])
+    fig.update_yaxes(title_text="test accuracy at the last stage (%)")
+    fig.update_layout(legend=dict(orientation="h", x=0, y=-0.13, yanchor="top"))
+    return layout(
+        fig, "What a strategy costs, and what it is worth", f"{about(df)}; bars: 1 standard deviation over seeds",
+        680, bottom=130, left=70,
+    )  # fmt: skip
+
+
+def _front(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that no other row beats in both mean cost and mean accuracy, by cost."""
+    by_cost = table.sort_values(["cost_mean", "accuracy_mean"], ascending=[True, False])
+    return by_cost[by_cost["accuracy_mean"] > by_cost["accuracy_mean"].cummax().shift(fill_value=-np.inf)]
+
+
+PLACES = {  # where a text stands: its shift from the mark, in the text's own width and in lines
+    "middle right": (0.62, 0), "middle left": (-0.62, 0), "top center": (0, 1.1), "bottom center": (0, -1.1),
+    "top right": (0.55, 0.9), "top left": (-0.55, 0.9), "bottom right": (0.55, -0.9), "bottom left": (-0.55, -0.9),
+}  # fmt: skip
+
+
+def _text_positions(table: pd.DataFrame, names: list[str], *, log: bool) -> list[str]:
+    """For each mark the place around it, tried in turn, where its text meets the fewest marks and earlier texts."""
+    across_N = _pixels(table["cost_mean"], table["cost_sd"], 780, log=log)
+    up_N = _pixels(table["accuracy_mean"], table["accuracy_sd"], 430, log=False)
+    taken = [(a - 6, a + 6, b - 6, b + 6) for a, b in zip(across_N, up_N, strict=True)]
+    spots = []
+    for a, b, name in zip(across_N, up_N, names, strict=True):
+        width = 6.2 * len(name)
+        boxes = {
+            spot: (a + dx * width + 8 * np.sign(dx) - width / 2, a + dx * width + 8 * np.sign(dx) + width / 2,
+                   b + 13 * dy - 6, b + 13 * dy + 6)
+            for spot, (dx, dy) in PLACES.items()
+        }  # fmt: skip
+        best = min(boxes, key=lambda spot: sum(_overlap(boxes[spot], other) for other in taken))
+        taken.append(boxes[best])
+        spots.append(best)
+    return spots
+
+
+def _pixels(mean: pd.Series, sd: pd.Series, size: float, *, log: bool) -> np.ndarray:
+    """About where the means lie, in pixels, on an axis of that size that shows them with their deviations."""
+    low, high = (mean - sd.fillna(0)).min(), (mean + sd.fillna(0)).max()
+    low, high, mean = (np.log(value) for value in (low, high, mean)) if log else (low, high, mean)
+    return ((mean - low) / max(high - low, 1e-9) * size).to_numpy()
+
+
+def _overlap(one: tuple, other: tuple) -> float:
+    """The area that two boxes (left, right, bottom, top) share."""
+    width, height = min(one[1], other[1]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[2], other[2])
+    return max(0.0, width) * max(0.0, height)
