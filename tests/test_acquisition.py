@@ -13,7 +13,7 @@ import references
 import torch
 from scipy.stats import multivariate_normal
 
-from alkit.acquisition import NOT_ASKED, STRATEGIES, View, check_options, get, order, strategy
+from alkit.acquisition import FAMILIES, NOT_ASKED, STRATEGIES, View, check_options, family, get, order, strategy
 from alkit.acquisition.density import fit_gaussians, log_density
 from alkit.head import Head
 
@@ -183,7 +183,18 @@ def test_registering_refuses_a_taken_name_and_an_option_that_cannot_be_checked()
         strategy("entropy", citation="-", needs=())(lambda view: iter(()))
     with pytest.raises(TypeError, match="'k' of strategy 'new' must be keyword-only"):
         strategy("new", citation="-", needs=())(lambda view, *, k=3: iter(()))
+    with pytest.raises(ValueError, match="family of strategy 'new' must be one of paper, classic, .*; got 'clasic'"):
+        strategy("new", citation="-", needs=(), family="clasic")
+    with pytest.raises(ValueError, match="extensions of strategy 'new' are not among its options: .'k'."):
+        strategy("new", citation="-", needs=(), extensions=("k",))(lambda view: iter(()))
     assert "new" not in STRATEGIES
+
+
+def test_families_are_those_of_the_registry_and_an_extension_makes_a_strategy_ours():
+    assert {known.family for known in STRATEGIES.values()} == set(FAMILIES)
+    assert family("distance_cl", {}) == family("distance_cl", {"exclude": "none"}) == "paper"
+    assert family("distance_cl", {"radius": 0.1}) == family("ddu_gate", {}) == family("nobody_knows", {}) == "ours"
+    assert [name for name, known in STRATEGIES.items() if known.reference] == ["oracle_random", "oracle_margin"]
 
 
 @pytest.mark.parametrize(
