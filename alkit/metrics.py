@@ -11,28 +11,9 @@ import json
 import numpy as np
 import pandas as pd
 
-from . import acquisition
+from . import acquisition, results
 
-COLUMNS = (
-    "benchmark",
-    "profile",
-    "learner",
-    "strategy",
-    "options",
-    "initial",
-    "seed",
-    "stage",
-    "n_id",
-    "n_ambiguous",
-    "n_ood",
-    "cost",
-    "accuracy",
-    "train_seconds",
-    "extract_seconds",
-    "choose_seconds",
-    "initial_hash",
-    "fingerprint",
-)
+COLUMNS = results.COLUMNS[: results.COLUMNS.index("device")]  # the other columns say how a row was made
 PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), arXiv 2303.14433
     ("random", "supervised"): "Random",
     ("least_confidence", "supervised"): "Least confidence",
@@ -104,16 +85,19 @@ def check_comparable(df: pd.DataFrame) -> None:
         raise ValueError("the results table has no rows")
     if holes := [column for column in COLUMNS if column not in PHASES and df[column].isna().any()]:
         raise ValueError(f"the results table has missing values in {holes}")
+    named = df.assign(method=method(df))
     for column in ("benchmark", "profile", "fingerprint"):
         if len(values := sorted(set(df[column]))) > 1:
-            raise ValueError(f"results of different {column}s cannot be compared: {values}; select one of them")
-    for (seed, initial), group in df.groupby(["seed", "initial"]):
+            raise ValueError(
+                f"results of different {column}s cannot be compared: {values}; select one of them. "
+                f"They are of: {_who(named, column)}"
+            )
+    for (seed, initial), group in named.groupby(["seed", "initial"]):
         if len(values := sorted(set(group["initial_hash"]))) > 1:
             raise ValueError(
                 f"the initial sets of seed {seed} (initial={initial!r}) differ: {values}; every method of a "
-                "seed must begin with the same samples: rerun the odd ones"
+                f"seed must begin with the same samples: rerun the odd ones. They are of: {_who(group, 'initial_hash')}"
             )
-    named = df.assign(method=method(df))
     for (name, seed), run in named.groupby(["method", "seed"]):
         if sorted(run["stage"]) != list(range(len(run))):
             raise ValueError(f"{name}, seed {seed}: expected each stage 0, 1, ... once, got {sorted(run['stage'])}")
@@ -122,6 +106,16 @@ def check_comparable(df: pd.DataFrame) -> None:
     if short := {name: sorted(everyone - own) for name, own in seeds.items() if own != everyone}:
         missing = "; ".join(f"{name} lacks {absent}" for name, absent in short.items())
         raise ValueError(f"methods were run with different seeds: {missing}; run these, or select the common seeds")
+
+
+def _who(named: pd.DataFrame, column: str, most: int = 4) -> str:
+    """Which methods and seeds have which value of `column`, a few of each."""
+    told = []
+    for value, group in named.groupby(column):
+        runs = [f"{name} (seed {seed})" for name, seed in dict.fromkeys(zip(group["method"], group["seed"]))]
+        more = f" and {len(runs) - most} more" if len(runs) > most else ""
+        told.append(f"{value!r}: {', '.join(runs[:most])}{more}")
+    return "; ".join(told)
 
 
 def prepared(df: pd.DataFrame) -> pd.DataFrame:
@@ -172,23 +166,24 @@ def table2_text(df: pd.DataFrame) -> str:
             ]
         )
     columns.append([str(n) for n in table["n_seeds"]])
+    return aligned(head, columns, list(table["family"]))
+
+
+def aligned(head: list[str], columns: list[list[str]], families: list[str]) -> str:
+    """Columns of text, the first set left, the others right; rows of several families under a heading each."""
     widths = [max(map(len, [title, *cells])) for title, cells in zip(head, columns, strict=True)]
-    rows = [_row(cells, widths) for cells in zip(*columns, strict=True)]
-    return "\n".join([_row(head, widths), _row(["-" * width for width in widths], widths), *_grouped(table, rows)])
+    lines, last = [_row(head, widths), _row(["-" * width for width in widths], widths)], None
+    for cells, family in zip(zip(*columns, strict=True), families, strict=True):
+        if family != last and len(set(families)) > 1:
+            lines.append(f"[{FAMILIES[family]}]")
+        lines.append(_row(cells, widths))
+        last = family
+    return "\n".join(lines)
 
 
 def _row(cells, widths) -> str:
     first, *others = zip(cells, widths, strict=True)
     return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
-
-
-def _grouped(table: pd.DataFrame, rows: list[str]) -> list[str]:
-    """`rows`, one per row of `table`, with a heading above each family where there are several."""
-    if table["family"].nunique() == 1:
-        return rows
-    starts = table["family"].ne(table["family"].shift())
-    headed = zip(rows, starts, table["family"], strict=True)
-    return [line for row, new, family in headed for line in ([f"[{FAMILIES[family]}]"] if new else []) + [row]]
 
 
 def knots(run: pd.DataFrame, x: str) -> tuple[np.ndarray, np.ndarray]:
@@ -234,14 +229,24 @@ def area(df: pd.DataFrame, x: str = "cost") -> pd.DataFrame:
 
     The range is one and the same for all runs in `df`: [the latest first x, the earliest last x]. So a method that
     spent more than the cheapest one is judged only up to the end of the cheapest, and adding a method can change every
-    area. Accuracy is linear between stages, so the trapezoid rule is exact. Returns columns `method, seed, area` (mean
-    accuracy over the range, a fraction) and `low, high` (the range). ValueError if there is no common range.
+    area. Reference lines do not narrow it: nobody could follow them, and they end where others' money has only begun;
+    one that does not cover the range has no area (NaN). Accuracy is linear between stages, so the trapezoid rule is
+    exact. Returns columns `method, seed, area` (mean accuracy over the range, a fraction) and `low, high` (the range).
+    ValueError if there is no common range.
     """
-    runs = {key: knots(run, x) for key, run in prepared(df).groupby(["method", "seed"], sort=False)}
-    low, high = common_range(list(runs.values()), x, "the runs")
+    return areas(prepared(df), x)
+
+
+def areas(table: pd.DataFrame, x: str = "cost") -> pd.DataFrame:
+    """`area` of a table that is `prepared`, or of some of its seeds."""
+    runs = {key: knots(run, x) for key, run in table.groupby(["method", "seed"], sort=False)}
+    lines = set(table.loc[table["family"] == "reference", "method"])
+    ranked = [run for (name, _), run in runs.items() if name not in lines] or list(runs.values())
+    low, high = common_range(ranked, x, "the runs")
     rows = []
     for (name, seed), (xs, ys) in runs.items():
-        rows.append((name, seed, mean_over(xs, ys, low, high), low, high))
+        covers = xs[0] <= low and high <= xs[-1]
+        rows.append((name, seed, mean_over(xs, ys, low, high) if covers else np.nan, low, high))
     return pd.DataFrame(rows, columns=["method", "seed", "area", "low", "high"])
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
-from alkit import figures, metrics
+from alkit import figures, metrics, paired, ranking
 from alkit.acquisition import View
 from alkit.acquisition.clusters import clusters as find_clusters
 from alkit.figures import features, files, images, style
@@ -90,6 +90,9 @@ def draw_all(pool, stage):
         "curves": figures.curves(df),
         "curves_log": figures.curves(df, log_cost=True),
         "curves_nid": figures.curves(df, x="n_id"),
+        "paired_differences": figures.paired_differences(df, "Random"),
+        "win_matrix": figures.win_matrix(df),
+        "performance_profile": figures.performance_profile(df),
         "composition": figures.composition(df),
         "seconds": figures.seconds(df),
     }
@@ -440,6 +443,81 @@ def test_composition_stacks_the_means_of_metrics_without_the_initial_set():
     wild = df.assign(n_ood=np.where(df["strategy"] == "entropy", df["stage"] * 3000, 20))
     assert figures.composition(wild).layout.yaxis2.matches is None
     assert "own scale" in figures.composition(wild).layout.title.text
+
+
+MANY = [
+    (name, "probe")
+    for name in "random margin entropy badge bald coreset ldm typiclust lfosa ccal oracle_margin".split()
+]
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Eleven methods of four families, one of them a reference line, of six seeds."""
+    return results(seeds=6, methods=MANY)
+
+
+def test_curves_of_many_methods_colour_a_few_and_break_the_reference_lines(many):
+    worth = metrics.area(many).groupby("method")["area"].mean().drop("oracle_margin, probe")
+    best = set(worth.nlargest(6).index)
+    lines = {trace.name: trace for trace in figures.curves(many).data if trace.name}
+    grey = {name for name, trace in lines.items() if trace.line.color == style.FAINT}
+    assert len(lines) == len(MANY) and grey == set(worth.index) - best
+    assert all(lines[name].showlegend is False for name in grey)
+    reference = lines["oracle_margin, probe (reference line)"]
+    assert reference.line.dash == "dash" and reference.line.color == style.TEXT
+    chosen = figures.curves(many, highlight=["lfosa, probe"])
+    assert [trace.name for trace in chosen.data if trace.name and trace.line.color != style.FAINT] == [
+        "lfosa, probe", "oracle_margin, probe (reference line)"]  # fmt: skip
+    assert "grey: the other 9 methods" in chosen.layout.title.text
+    for name in ("lfossa, probe", "oracle_margin, probe"):
+        with pytest.raises(ValueError, match=f"no method '{name}' to highlight; there are: entropy, probe; random"):
+            figures.curves(many, highlight=[name])
+
+
+def test_forest_plot_draws_each_difference_and_interval_by_family_best_on_top(many):
+    table = paired.differences(paired.per_run(many), "random, probe")
+    fig = figures.paired_differences(many, "random, probe")
+    drawn = {}
+    for trace in fig.data:
+        assert list(trace.x) == sorted(trace.x, reverse=True)
+        for name, x, up, down, symbol in zip(
+            trace.y, trace.x, trace.error_x.array, trace.error_x.arrayminus, trace.marker.symbol, strict=True
+        ):
+            drawn[name] = x, x - down, x + up
+            assert symbol.endswith("-open") == (table.loc[name, "p_holm"] >= 0.05)
+    assert set(drawn) == set(table.index) and "oracle_margin, probe" not in drawn
+    for name, numbers in drawn.items():
+        assert numbers == pytest.approx(tuple(table.loc[name, ["mean", "low", "high"]]))
+    assert [trace.name for trace in fig.data] == ["the paper's strategies", "classic", "for open sets"]
+    assert list(fig.layout.yaxis.categoryarray) == [name for trace in fig.data for name in trace.y]
+    assert "no difference can reach 0.05" in fig.layout.title.text  # six seeds, nine methods
+    cost = figures.paired_differences(many, "random, probe", "cost")
+    assert all(list(trace.x) == sorted(trace.x) for trace in cost.data)
+
+
+def test_win_matrix_says_who_beats_whom_on_its_axes(many):
+    share, heat = ranking.win_matrix(many), figures.win_matrix(many).data[0]
+    for row, column in (("margin, probe", "badge, probe"), ("ldm, probe", "random, probe")):
+        drawn = heat.z[list(heat.y).index(row)][list(heat.x).index(column)]
+        assert drawn == pytest.approx(100 * share.loc[row, column])
+    fig = figures.win_matrix(many)
+    assert (fig.layout.yaxis.title.text, fig.layout.xaxis.title.text) == ("this method ...", "... beats this one")
+    assert "%{y} beats %{x}" in heat.hovertemplate and "oracle_margin, probe" not in heat.x
+
+
+def test_profile_draws_every_method_and_colours_a_few(many):
+    fig = figures.performance_profile(many, highlight=["margin, probe"])
+    assert sorted(trace.name for trace in fig.data) == sorted(set(metrics.method(many)) - {"oracle_margin, probe"})
+    table = ranking.performance_profile(many)
+    for trace in fig.data:
+        assert list(trace.y) == pytest.approx(100 * table[table["method"] == trace.name]["share"])
+        assert (trace.line.color == style.FAINT) == (trace.name != "margin, probe") and trace.line.shape == "hv"
+    assert sum(trace.line.color != style.FAINT for trace in figures.performance_profile(many).data) == 6
+
+
+def test_composition_of_many_methods_has_room_for_all():
+    assert len(figures.composition(results(seeds=1, methods=MANY + [(n, "supervised") for n, _ in MANY])).data) == 66
 
 
 def test_seconds_stack_one_runs_phases_and_name_the_device(gallery):

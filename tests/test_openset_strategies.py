@@ -436,7 +436,10 @@ def test_a_larger_share_of_id_is_bought_than_at_random(name, options):
 
 
 def test_reference_lines_are_marked_and_nothing_else_is():
-    assert {name for name, known in STRATEGIES.items() if known.family == "reference"} == {"oracle_random", "oracle_margin"}
+    assert {name for name, known in STRATEGIES.items() if known.family == "reference"} == {
+        "oracle_random",
+        "oracle_margin",
+    }
 
 
 @pytest.mark.parametrize("name", ["oracle_random", "oracle_margin"])

@@ -6,6 +6,7 @@ and deutan vision, and never stand alone: each category, method and kind of poin
 hatching. Images may be uint8 or floats in [0, 1]; no function changes what it is given.
 """
 
+from alkit.figures.comparison import paired_differences, performance_profile, win_matrix
 from alkit.figures.features import acquisition, feature_space
 from alkit.figures.files import save
 from alkit.figures.images import ambiguous_votes, augmentations, samples
@@ -21,9 +22,12 @@ __all__ = [
     "curves",
     "feature_space",
     "losses",
+    "paired_differences",
+    "performance_profile",
     "plane",
     "samples",
     "save",
     "seconds",
     "toy_picks",
+    "win_matrix",
 ]

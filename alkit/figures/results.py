@@ -9,7 +9,18 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit import metrics
-from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, PALETTE, TEXT, layout, method_styles, transparent
+from alkit.figures.style import (
+    CATEGORIES,
+    CATEGORY_STYLE,
+    FAINT,
+    PALETTE,
+    TEXT,
+    highlighted,
+    layout,
+    method_styles,
+    reference_styles,
+    transparent,
+)
 
 HATCH = dict(size=5, fillmode="overlay", fgcolor="#ffffff", fgopacity=0.55, solidity=0.3)
 
@@ -66,18 +77,30 @@ def about(df: pd.DataFrame) -> str:
     return f"{df['benchmark'].iloc[0]}, {df['profile'].iloc[0]} profile, {n} seed{'s' * (n > 1)}"
 
 
-def curves(df: pd.DataFrame, *, x: str = "cost", log_cost: bool = False) -> go.Figure:
+def curves(
+    df: pd.DataFrame, *, x: str = "cost", log_cost: bool = False, highlight: Sequence[str] | None = None
+) -> go.Figure:
     """Accuracy against annotation cost (or `x="n_id"`) per method (Kim et al. 2023, Figure 4), from the results table.
 
     Lines and bands are `metrics.curve`: mean and +- 1 sample standard deviation over seeds where all seeds have values.
-    A large marker is the mean of the last stage, the row of Table 2.
+    A large marker is the mean of the last stage, the row of Table 2. `highlight`: the methods in colour, the others
+    grey; None: all of eight or fewer, else the six of the largest area (`metrics.area`). Reference lines are broken
+    grey lines without a band, named as such. ValueError for a name that is not there.
     """
     table, last = metrics.curve(df, x), metrics.table2(df)
-    styles, fig = method_styles(list(last.index)), go.Figure()
+    lines, fig = list(last.index[last["family"] == "reference"]), go.Figure()
+    ranked = [name for name in last.index if name not in lines]
+    worth = metrics.area(df, x).groupby("method")["area"].mean() if len(ranked) > 8 and highlight is None else {}
+    shown = highlighted(ranked, highlight, worth)
+    styles = {
+        **dict.fromkeys(last.index, (FAINT, "solid", "circle")),
+        **method_styles([name for name in last.index if name in shown]),
+        **reference_styles(lines),
+    }
     n_id, several = df["n_id"].max(), df["seed"].nunique() > 1
     spread = " \u00b1 %{customdata:.2f}" if several else ""
     for name, rows in table.groupby("method", sort=False):
-        if several:
+        if several and name in shown:
             band = np.concatenate([rows["mean"] + rows["sd"], (rows["mean"] - rows["sd"])[::-1]]) * 100
             fig.add_trace(
                 go.Scatter(
@@ -92,21 +115,24 @@ def curves(df: pd.DataFrame, *, x: str = "cost", log_cost: bool = False) -> go.F
                     hoverinfo="skip",
                 )
             )
-    for name, rows in table.groupby("method", sort=False):
+    for name, rows in sorted(table.groupby("method", sort=False), key=lambda part: part[0] in {*shown, *lines}):
         colour, dash, symbol = styles[name]
         fig.add_trace(
             go.Scatter(
                 x=rows["x"],
                 y=rows["mean"] * 100,
-                name=name,
+                name=f"{name} (reference line)" if name in lines else name,
+                showlegend=None if name in {*shown, *lines} else False,
                 legendgroup=name,
-                mode="lines+markers",
-                line=dict(color=colour, dash=dash, width=2.5),
+                mode="lines+markers" if name in {*shown, *lines} else "lines",
+                line=dict(color=colour, dash=dash, width=2.5 if name in {*shown, *lines} else 1.5),
                 customdata=rows["sd"] * 100,
                 marker=dict(symbol=symbol, size=8, maxdisplayed=7),
                 hovertemplate=f"{name}<br>%{{x:,.0f}} samples: %{{y:.2f}}{spread} %<extra></extra>",
             )
         )
+        if name not in {*shown, *lines}:
+            continue
         end = last.loc[name]
         fig.add_trace(
             go.Scatter(
@@ -139,12 +165,14 @@ def curves(df: pd.DataFrame, *, x: str = "cost", log_cost: bool = False) -> go.F
     if log_cost:
         fig.update_xaxes(**_log_ticks(table["x"].min(), df[x].max()))
     band = "band: mean \u00b1 1 standard deviation where all seeds have values; " if several else ""
+    grey = len(ranked) - len(shown)
     return layout(
         fig,
         f"Accuracy against {'annotation cost' if x == 'cost' else 'labelled iD samples'}",
-        f"{about(df)}; {band}large marker: mean of the last stage",
+        f"{about(df)}; {band}large marker: mean of the last stage"
+        + (f"<br>grey: the other {grey} methods" if grey else ""),
         540,
-        top=105,
+        top=125 if grey else 105,
         bottom=130,
         left=70,
     )
@@ -176,7 +204,7 @@ def composition(df: pd.DataFrame) -> go.Figure:
         subplot_titles=titles,
         shared_yaxes="all" if shared else False,
         horizontal_spacing=0.04 if shared else 0.09,
-        vertical_spacing=0.22 if rows > 1 else 0,
+        vertical_spacing=0.22 * 2 / max(2, rows) if rows > 1 else 0,
     )
     for panel, name in enumerate(names):
         own = table[(table["method"] == name) & (table["stage"] > 0)]

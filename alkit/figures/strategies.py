@@ -10,10 +10,8 @@ from plotly.subplots import make_subplots
 
 from alkit import metrics
 from alkit.figures.results import HATCH, about
-from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, PALETTE, SYMBOLS, TEXT, layout, transparent
+from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, TEXT, layout, transparent
 from alkit.toy import Game, Toy
-
-FAMILY_STYLE = dict(zip(metrics.FAMILIES, zip(PALETTE, SYMBOLS)))
 
 NUMBERED = 12  # picks of a panel that carry their number; more would hide each other
 
@@ -156,7 +154,7 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False) -> go.Figure:
                 x=rows["cost_mean"], y=rows["accuracy_mean"], name=metrics.FAMILIES[family], mode="markers+text",
                 text=np.array(names, object)[own], textposition=np.array(spots)[own],
                 textfont=dict(size=10.5, color=colour), cliponaxis=False,
-                marker=dict(color=colour, symbol=symbol if family != "reference" else "star-open", size=10),
+                marker=dict(color=colour, symbol=symbol, size=10, line=dict(color=colour, width=2 * ("open" in symbol))),
                 error_x=dict(array=rows["cost_sd"], **error), error_y=dict(array=rows["accuracy_sd"], **error),
                 hovertemplate="%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>",
             )

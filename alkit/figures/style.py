@@ -1,7 +1,7 @@
 """The look that all figures share: colours, symbols, dashes, hatchings and the layout template."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -37,6 +37,13 @@ PALETTE = (
 )
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "hexagon", "pentagon")
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
+FAMILY_STYLE = {  # of strategies: colour, symbol
+    "paper": (PALETTE[0], "square"),
+    "classic": (PALETTE[2], "circle"),
+    "open-set": (PALETTE[1], "diamond"),
+    "ours": (PALETTE[3], "star"),
+    "reference": (TEXT, "asterisk-open"),
+}
 _AXIS = dict(
     gridcolor=FAINT,
     linecolor=TEXT,
@@ -89,6 +96,27 @@ def method_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
             taken.add(slot)
         styles[name] = METHOD_STYLE.get(name, (PALETTE[slot], DASHES[slot % len(DASHES)], SYMBOLS[slot % len(SYMBOLS)]))
     return styles
+
+
+REFERENCE_DASHES = ("dash", "dot", "dashdot")  # of reference lines, which have no colour of their own
+
+
+def reference_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """(colour, dash, symbol) of reference lines: grey and broken, so that none looks like a method."""
+    return {name: (TEXT, REFERENCE_DASHES[i % len(REFERENCE_DASHES)], "circle-open") for i, name in enumerate(names)}
+
+
+def highlighted(
+    names: Sequence[str], wanted: Sequence[str] | None, worth: Mapping[str, float], *, few: int = 8, most: int = 6
+) -> set[str]:
+    """Which of `names` are drawn in colour: the `wanted`; where none are said, all of a `few`, else those of most
+    `worth`. ValueError for a wanted name that is not there.
+    """
+    if wanted is None:
+        return set(names) if len(names) <= few else set(sorted(names, key=lambda name: -worth[name])[:most])
+    if unknown := [name for name in wanted if name not in names]:
+        raise ValueError(f"no method {', '.join(map(repr, unknown))} to highlight; there are: {'; '.join(names)}")
+    return set(wanted)
 
 
 def transparent(colour: str, alpha: float) -> str:

@@ -1,8 +1,8 @@
 """Time and memory of every strategy on one stage, by pytest-benchmark; `strategies.py` runs this and keeps the table.
 
 A stage is 300 questions: a quota of 100 iD answers of which two in three are junk. Pools are Gaussian blobs in 128
-dimensions, one per class and half as many of non-iD samples, with 1,500 answers and a softmax on cosines to the labelled
-classes' means. Memory is what the process grew by at its highest, beyond the pool itself, at the first call.
+dimensions, one per class and half as many of non-iD samples, with 1,500 answers and a softmax on cosines to the means
+of labelled classes. Memory is what the process grew by at its highest, beyond the pool itself, at the first call.
 """
 
 import ctypes
