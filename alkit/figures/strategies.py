@@ -154,7 +154,7 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False) -> go.Figure:
                 x=rows["cost_mean"], y=rows["accuracy_mean"], name=metrics.FAMILIES[family], mode="markers+text",
                 text=np.array(names, object)[own], textposition=np.array(spots)[own],
                 textfont=dict(size=10.5, color=colour), cliponaxis=False,
-                marker=dict(color=colour, symbol=symbol, size=10, line=dict(color=colour, width=2 * ("open" in symbol))),
+                marker=dict(color=colour, symbol=symbol, size=10, line_color=colour, line_width=2 * ("open" in symbol)),
                 error_x=dict(array=rows["cost_sd"], **error), error_y=dict(array=rows["accuracy_sd"], **error),
                 hovertemplate="%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>",
             )
