@@ -45,8 +45,9 @@ def write_benchmark(
     features[PIXELS] = data.pool.images_NCHW.reshape(len(data.pool), -1).astype(np.float32) / 255
     write_spaces(
         path, _spaces(features, cell, setting), data.pool.images_NCHW, _table(cell, data, setting),
-        purchases=purchases, title=f"{benchmark}, profile {profile}: the feature space",
-        about=f"{len(data.pool):,} images of an unlabelled pool, seed {seed}; projection: {cell.recipe.projector.upper()}",
+        purchases=purchases, title=f"The feature space of {benchmark}",
+        about=f"{len(data.pool):,} images of an unlabelled pool; profile {profile}, seed {seed}; "
+              f"projection: {cell.recipe.projector.upper()}",
     )  # fmt: skip
     return purchases
 

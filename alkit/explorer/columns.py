@@ -1,4 +1,4 @@
-"""A reader's arrays as the page's columns: categories as codes, scores and coordinates as 16-bit steps of their range."""
+"""A reader's arrays as the page's columns: categories as codes, scores and coordinates in 16-bit steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

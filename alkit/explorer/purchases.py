@@ -66,7 +66,9 @@ def check(purchases: Sequence[Purchases], n: int) -> None:
         for stage, circles in bought.circles.items():
             _check_circles(circles, n, f"circles of {bought.name!r} at stage {stage}")
             if stage not in range(len(bought.picks)):
-                raise ValueError(f"{bought.name!r} has circles for stage {stage}, but stages 0..{len(bought.picks) - 1}")
+                raise ValueError(
+                    f"{bought.name!r} has circles for stage {stage}, but stages 0..{len(bought.picks) - 1}"
+                )
 
 
 def _check_circles(circles: Circles, n: int, what: str) -> None:

@@ -1,9 +1,9 @@
 """A finished run of the contrastive learner, seen again: what Distance(CL) saw at each stage, and the last features.
 
 A run keeps its answers and its last weights, not the weights of each stage. But every stage draws from streams named
-after (seed, stage) alone, and the representation never depends on the classifier that is fine-tuned from it; so training
-it again on the recorded answers gives the same features, bit for bit on one machine's CPU. Whether it did is tested,
-stage by stage: the strategy, asked again, must name what the run bought.
+after (seed, stage) alone, and the representation never depends on the classifier that is fine-tuned from it; so
+training it again on the recorded answers gives the same features, bit for bit on one machine's CPU. Whether it did is
+tested, stage by stage: the strategy, asked again, must name what the run bought.
 """
 
 from dataclasses import replace

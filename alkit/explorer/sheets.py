@@ -4,7 +4,9 @@ import io
 
 import numpy as np
 
-SIDE = 32  # tiles; 896 pixels for 28-pixel images: a browser decodes such a sheet in a few ms, when it is first looked at
+SIDE = (
+    32  # tiles; 896 pixels for 28-pixel images: a browser decodes such a sheet in a few ms, when it is first looked at
+)
 LOSSLESS_BELOW = 4_000_000  # bytes of raw pixels; above, WebP of quality `QUALITY`: a third of the size
 QUALITY = 75
 MODES = {1: "L", 3: "RGB"}
@@ -23,7 +25,7 @@ def as_nhwc(images) -> np.ndarray:
         images = images.transpose(0, 2, 3, 1)
     if images.ndim != 4 or images.shape[3] not in MODES:
         raise ValueError(
-            f"images must be grey or RGB, of shape (N, H, W), (N, 1 or 3, H, W) or (N, H, W, 1 or 3), got {images.shape}"
+            f"images must be grey or RGB, (N, H, W), (N, 1 or 3, H, W) or (N, H, W, 1 or 3), got {images.shape}"
         )
     if not 1 <= min(images.shape[1:3]) <= max(images.shape[1:3]) <= 256:
         raise ValueError(f"images must be of 1 to 256 pixels a side, got {images.shape[1:3]}; make them smaller")

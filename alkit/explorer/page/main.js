@@ -85,8 +85,7 @@ function show() {
   $("by").value = state.by;
   $("pair").setAttribute("aria-pressed", String(state.pair));
   for (const tool of ["move", "lasso", "box"]) $(tool).setAttribute("aria-pressed", String(state.tool === tool));
-  $("theme").textContent = { "": "Auto", light: "Light", dark: "Dark" }[state.theme];
-  $("theme").setAttribute("aria-label", `Colours of the page: ${state.theme || "as the system"}`);
+  $("theme").textContent = `Theme: ${state.theme || "auto"}`;
   $("panes").dataset.tool = state.tool;
   showLegend();
   showCounts();
@@ -109,9 +108,9 @@ function redrawAll() {
 
 // Look at image i, from map `pane` (with a card) or from elsewhere (rings only); -1: at none.
 function point(i, pane = null, touch = false) {
-  if (i === state.hover && (i < 0 || $("card").dataset.index === String(i) || !pane)) return;
+  if (i === state.hover && (i < 0 || i === state.pin || $("card").dataset.index === String(i) || !pane)) return;
   state.hover = i;
-  if (i >= 0 && pane) showCard(i, pane, touch);
+  if (i >= 0 && pane && i !== state.pin) showCard(i, pane, touch); // the pinned one is told beside the map
   else hideCard();
   redraw();
 }

@@ -11,7 +11,7 @@ void main() {
   int m = int(mark);
   gl_PointSize = max(1.0, size * sizes[m]);
   colour = vec4(entry.rgb, opacities[m]);
-  symbol = gl_PointSize >= 6.0 ? floor(entry.a * 255.0 + 0.5) : -1.0;
+  symbol = gl_PointSize >= 6.0 ? floor(entry.a * 255.0 + 0.5) : gl_PointSize >= 3.0 ? 0.0 : -1.0; // too small for a shape
 }`;
 const FRAGMENT = `#version 300 es
 precision mediump float;

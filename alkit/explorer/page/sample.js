@@ -49,14 +49,17 @@ function scoreList(i) {
   return h("div", { class: "scores" }, ...rows);
 }
 
+// Who bought it and when, the first first; those who never did, in one line.
 function boughtList(i) {
   if (!meta.purchases.length) return null;
-  const when = (p) => {
-    const stage = stageOf[p][i];
-    return stage < 0 ? "not bought" : stage ? `stage ${stage}` : "initial set";
-  };
-  const rows = meta.purchases.map((bought, p) => h("li", stageOf[p][i] < 0 ? { class: "never" } : {}, h("span", {}, bought.name), h("b", {}, when(p))));
-  return h("ul", { class: "bought", "aria-label": "when each strategy bought it" }, ...rows);
+  const all = meta.purchases.map((bought, p) => ({ name: bought.name, stage: stageOf[p][i] }));
+  const list = h("ul", { class: "bought", "aria-label": "when each strategy bought it" });
+  for (const { name, stage } of all.filter((one) => one.stage >= 0).sort((a, b) => a.stage - b.stage)) {
+    list.append(h("li", {}, h("span", {}, name), h("b", {}, stage ? `bought at stage ${stage}` : "in the initial set")));
+  }
+  const never = all.filter((one) => one.stage < 0).map((one) => one.name);
+  if (never.length) list.append(h("li", { class: "never" }, `not bought by ${never.length === all.length ? "any strategy" : never.join(", ")}`));
+  return list;
 }
 
 // The card beside a point; on touch it has a button, because there is no click after a hover.

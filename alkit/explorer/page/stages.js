@@ -67,7 +67,7 @@ function bar(p, most) {
   const column = meta.categories[0];
   const pieces = parts.map((number, k) => {
     if (!number) return null;
-    const text = `${column.names[k]} ${number}`;
+    const text = `${number} ${column.names[k]}`;
     const piece = h("span", { class: "piece", title: `${text}, of these ${now[k]} at this stage` }, h("span", {}, text));
     piece.style.flexGrow = number;
     piece.style.background = column.colours[k];
@@ -99,11 +99,11 @@ function showProgress() {
   const every = curves.flatMap((curve) => curve.points);
   const [x0, x1] = [Math.min(...every.map(([x]) => x)), Math.max(...every.map(([x]) => x))];
   const [y0, y1] = [Math.min(...every.map(([, y]) => y)), Math.max(...every.map(([, y]) => y))];
-  const at = ([x, y]) => [40 + (270 * (x - x0)) / (x1 - x0 || 1), 130 - (115 * (y - y0)) / (y1 - y0 || 1)];
+  const at = ([x, y]) => [48 + (262 * (x - x0)) / (x1 - x0 || 1), 130 - (115 * (y - y0)) / (y1 - y0 || 1)];
   const picture = svg("svg", { viewBox: "0 0 320 160", role: "img", "aria-label": "Accuracy against the number of images looked at" });
-  for (const [value, y] of [[y0, 130], [y1, 15]]) picture.append(svg("text", { x: 36, y: y + 4, "text-anchor": "end" }, percent(value)));
-  picture.append(svg("text", { x: 40, y: 148 }, `${x0} looks`), svg("text", { x: 310, y: 148, "text-anchor": "end" }, count(x1)));
-  picture.append(svg("path", { d: "M40 10V132H312", class: "axis" }));
+  for (const [value, y] of [[y0, 130], [y1, 15]]) picture.append(svg("text", { x: 44, y: y + 4, "text-anchor": "end" }, percent(value)));
+  picture.append(svg("text", { x: 48, y: 148 }, `${x0} looks`), svg("text", { x: 310, y: 148, "text-anchor": "end" }, count(x1)));
+  picture.append(svg("path", { d: "M48 10V132H312", class: "axis" }));
   const shown = panes.filter((pane) => !pane.element.hidden).map((pane) => state.strategy[pane.p]);
   const names = h("ul", { class: "curves" });
   for (const { p, points } of curves) {
