@@ -159,7 +159,7 @@ class Pane {
       this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0016)), ...where(event));
     }, { passive: false });
     overlay.addEventListener("keydown", (event) => { if (paneKey(this, event)) event.preventDefault(); });
-    overlay.addEventListener("blur", () => point(-1));
+    overlay.addEventListener("blur", (event) => { if (!$("card").contains(event.relatedTarget)) point(-1); });
   }
 
   hover(px, py) {
