@@ -18,8 +18,8 @@ from alkit.projection import project
 from alkit.representation import Setting, first_representation
 from alkit.store import sha256
 
-NEIGHBOURS = 8, 6  # of pools up to, and above, `LARGE`: 100,000 samples x 3 spaces x 6 neighbours are 10 MB of page
-LARGE = 20_000
+NEIGHBOURS = 8
+LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
 NO_LABEL, LAST, PIXELS = "contrastive, no label yet", "contrastive, last stage", "raw pixels"
 
 
@@ -63,13 +63,13 @@ def _bought(cell: Cell, root: Path | None, progress: bool) -> Purchases:
 
 def _spaces(features: dict[str, np.ndarray], cell: Cell, setting: Setting) -> list[Space]:
     """Projections (turned to lie like the first) and neighbours, both kept in the cache."""
-    count = NEIGHBOURS[len(setting.images_NCHW) > LARGE]
     made = []
     for name, features_ND in features.items():
+        count = 0 if name == PIXELS and len(features_ND) > LARGE else NEIGHBOURS
         xy_N2 = project(features_ND, cell.recipe.projector, seed=cell.seed, cache=setting.cache)
         inputs = {"count": count, "features": sha256(np.ascontiguousarray(features_ND).tobytes())}
         kept = setting.cache(
-            "neighbours", inputs, lambda f=features_ND: {"rows": torch.from_numpy(nearest(f, count).astype(np.int32))}
+            "neighbours", inputs, lambda f=features_ND, c=count: {"rows": torch.from_numpy(nearest(f, c).astype(np.int32))}
         )
         made.append(Space(name, aligned(xy_N2, made[0].xy_N2) if made else xy_N2, kept["rows"].numpy()))
     return made

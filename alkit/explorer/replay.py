@@ -7,6 +7,7 @@ tested, stage by stage: the strategy, asked again, must name what the run bought
 """
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from sklearn.preprocessing import normalize
 
 from alkit import acquisition, experiment, learners, rng
-from alkit.acquisition.clusters import Clusters, clusters
+from alkit.acquisition.clusters import Clusters, clusters, distance_order
 from alkit.experiment import Cell
 from alkit.explorer.purchases import INSIDE, LABELLED_ID, LABELLED_NON_ID, OUTSIDE, UNLABELLED, Circles, Purchases
 from alkit.figures.features import directions
@@ -86,9 +87,9 @@ def _replayed(bought: Purchases, cell: Cell, setting) -> dict:
         representation.train(answers_N, stage, epochs=setting.recipe.con_epochs, warmup=0)
         features_ND, picks = representation.features(which), bought.picks[stage]
         view = _view(cell, setting, features_ND, answers_N, stage)
-        order = acquisition.order(cell.strategy, view, **cell.strategy_options)
-        same.append([next(order) for _ in picks] == picks.tolist())
-        made[str(stage)] = _circles(cell, _view(cell, setting, features_ND, answers_N, stage), picks)
+        found, clustered_ND = found_clusters(view, cell.strategy_options)
+        same.append(list(islice(distance_order(view, found), len(picks))) == picks.tolist())
+        made[str(stage)] = _circles(view, found, clustered_ND, picks)
         answers_N[picks] = labels_N[picks]
     return {**made, "same": same}
 
@@ -110,8 +111,8 @@ def found_clusters(view: acquisition.View, strategy_options: dict) -> tuple[Clus
     return clusters(view, n_clusters=n_clusters, **options), features_ND
 
 
-def _circles(cell: Cell, view: acquisition.View, picks: np.ndarray) -> dict:
-    found, features_ND = found_clusters(view, cell.strategy_options)
+def _circles(view: acquisition.View, found: Clusters, features_ND: np.ndarray, picks: np.ndarray) -> dict:
+    """The fields of `Circles`; `features_ND` as k-means saw them."""
     non_id = view.answers_N == view.n_classes
     kinds_N = np.where(view.answers_N < 0, UNLABELLED, np.where(non_id, LABELLED_NON_ID, LABELLED_ID)).astype(np.uint8)
     inside = found.distances_N[picks] <= found.radius_K[found.labels_N[picks]]

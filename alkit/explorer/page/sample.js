@@ -97,10 +97,15 @@ function hideCard() {
   delete $("card").dataset.index;
 }
 
-// Nearest in the feature space of the first map, not on the map.
+// The feature space whose neighbours are shown: the first map's, or the first that has any.
+function nearSpace() {
+  return meta.spaces[state.space[0]].near ? state.space[0] : Math.max(meta.spaces.findIndex((space) => space.near), 0);
+}
+
+// Nearest in that feature space, not on the map.
 function neighboursOf(i) {
-  const near = meta.spaces[state.space[0]].near;
-  return near && parsedNow ? [...arrayOf(`near${state.space[0]}`).subarray(i * near, (i + 1) * near)] : [];
+  const { near } = meta.spaces[nearSpace()];
+  return near && parsedNow ? [...arrayOf(`near${nearSpace()}`).subarray(i * near, (i + 1) * near)] : [];
 }
 
 function showPinned() {
@@ -120,7 +125,7 @@ function showPinned() {
   const same = head ? near.filter((j) => head[j] === head[i]).length : 0;
   const summary = head ? ` ${same} of ${near.length} share its ${meta.categories[0].key}.` : "";
   place.append(
-    h("h3", {}, `Nearest in the feature space “${meta.spaces[state.space[0]].name}”`),
+    h("h3", {}, `Nearest in the feature space “${meta.spaces[nearSpace()].name}”`),
     h("p", { class: "hint" }, `By cosine, nearest first; on a flat map they may lie far apart.${summary}`),
     h("div", { class: "gallery", id: "neighbours" }, ...near.map((j) => imageButton(j, meta.categories.length ? categoryName(meta.categories.length > 1 ? 1 : 0, j) : ""))),
   );
