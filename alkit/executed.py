@@ -23,7 +23,7 @@ def drop_pictures(path: Path) -> None:
 
 
 def relink(path: Path, old: Path, *, targets: Path) -> None:
-    """Let frames and links to files of the folder `targets`, written as seen from `old`, hold from where `path` lies."""
+    """Let frames and links to files of the folder `targets`, written as seen from `old`, hold where `path` lies."""
     notebook = nbformat.read(path, as_version=4)
     was, now = (Path(os.path.relpath(targets, folder)).as_posix() for folder in (old, path.parent))
     for output in (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas
 import pytest
 from conftest import tiny
-from explorer_page import CLASSES, EVIL, N, TITLE, neighbours, pool, read, square
+from explorer_page import CLASSES, EVIL, TITLE, N, neighbours, pool, read, square
 from PIL import Image
 
 from alkit import __main__ as command
@@ -122,7 +122,7 @@ BAD = {
     ),
     "column of another length": (dict(table={"class": ["a"] * 3}), r"column 'class' must hold one value for each of 4"),
     "column of two axes": (dict(table={"class": np.zeros((4, 2))}), "column 'class' must hold one value"),
-    "codes beyond the names": (dict(table={"class": ([0, 1, 2, 3], ("a", "b"))}), r"'class' must lie in -1..1, got 0..3"),
+    "codes beyond the names": (dict(table={"class": ([0, 1, 2, 3], "ab")}), r"'class' must lie in -1..1, got 0..3"),
     "a score of nothing": (dict(table={"loss": [np.nan] * 4}), "score 'loss' holds no finite number"),
     "unknown projector": (dict(projector="tsne"), "'umap', 'pca' or None, got 'tsne'"),
     "negative neighbours": (dict(neighbours=-1), "neighbours must be 0 or more"),
@@ -212,7 +212,9 @@ def test_command_writes_the_page_of_finished_runs_and_says_where(capsys, tmp_pat
     cells = [tiny("contrastive", "distance_cl"), tiny("supervised", "entropy")]
     for cell in cells:
         experiment.finish(cell)
-    assert command.main(["explore", "--benchmark", "tiny", "--profile", "smoke", "--into", str(tmp_path / "x.html")]) == 0
+    assert (
+        command.main(["explore", "--benchmark", "tiny", "--profile", "smoke", "--into", str(tmp_path / "x.html")]) == 0
+    )
     meta, arrays = read(tmp_path / "x.html")
     assert [bought["name"] for bought in meta["purchases"]] == ["Entropy", "Distance(CL)"]
     assert [space["name"] for space in meta["spaces"]][1:] == ["contrastive, last stage", "raw pixels"]

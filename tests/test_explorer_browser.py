@@ -20,7 +20,11 @@ from PIL import Image
 from alkit.figures.files import find_browser
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # no GPU: the same pixels anywhere
+ARGUMENTS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]  # no GPU: the same pixels anywhere
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +213,12 @@ def test_points_can_be_coloured_by_everything(open_):
     page.select_option("#by", "stage")
     rows = page.locator("#legend .entry").all_text_contents()
     sizes = [len(picks) for picks in pool()["picks"]["Distance(CL)"]]
-    assert rows == [f"initial set{sizes[0]}", f"stage 1{sizes[1]}", f"stage 2{sizes[2]}", f"not bought{N - sum(sizes):,}"]
+    assert rows == [
+        f"initial set{sizes[0]}",
+        f"stage 1{sizes[1]}",
+        f"stage 2{sizes[2]}",
+        f"not bought{N - sum(sizes):,}",
+    ]
     page.select_option("#by", "cluster")
     assert page.locator("#legend .entry").first.text_content() == f"0, excluded{(np.arange(N) % 3 == 0).sum()}"
 
@@ -354,7 +363,9 @@ def test_address_brings_back_the_whole_view(open_):
     assert differ < 0.02  # the camera is rounded to six digits, so that edges of points may fall on other pixels
 
 
-@pytest.mark.parametrize("state", ["by=nonsense&stage=99&pin=-4&map=7,x&hide=category:9=1;;&view0=a,b,c&in=0_1.zz_", "%", "==&&"])
+@pytest.mark.parametrize(
+    "state", ["by=nonsense&stage=99&pin=-4&map=7,x&hide=category:9=1;;&view0=a,b,c&in=0_1.zz_", "%", "==&&"]
+)
 def test_address_of_nonsense_is_a_plain_page(state, open_):
     page = open_(state)
     assert drawn(page) == N and page.locator("#pinned").is_hidden()

@@ -69,7 +69,9 @@ def _spaces(features: dict[str, np.ndarray], cell: Cell, setting: Setting) -> li
         xy_N2 = project(features_ND, cell.recipe.projector, seed=cell.seed, cache=setting.cache)
         inputs = {"count": count, "features": sha256(np.ascontiguousarray(features_ND).tobytes())}
         kept = setting.cache(
-            "neighbours", inputs, lambda f=features_ND, c=count: {"rows": torch.from_numpy(nearest(f, c).astype(np.int32))}
+            "neighbours",
+            inputs,
+            lambda f=features_ND, c=count: {"rows": torch.from_numpy(nearest(f, c).astype(np.int32))},
         )
         made.append(Space(name, aligned(xy_N2, made[0].xy_N2) if made else xy_N2, kept["rows"].numpy()))
     return made
