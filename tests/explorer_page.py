@@ -13,7 +13,7 @@ from alkit import explorer
 from alkit.explorer.purchases import INSIDE, LABELLED_ID, LABELLED_NON_ID, OUTSIDE, Circles, Purchases
 from alkit.figures.style import CATEGORIES
 
-N = 2300  # three sheets
+N = 2300  # nine sheets
 EVIL = "<img src=x onerror=alert(1)>"
 CLASSES = ("zero", "one", EVIL)
 TITLE = "</title><script>alert(2)</script> & co"

@@ -38,7 +38,7 @@ def tile(meta, arrays, i):
 
 def test_every_tile_is_the_image_it_should_be(written):
     meta, arrays = written
-    assert meta["sheets"] == 3 and sorted(arrays["tile"]) == list(range(N))
+    assert meta["sheets"] == 9 and sorted(arrays["tile"]) == list(range(N))
     for i in range(0, N, 23):
         assert (tile(meta, arrays, i) == pool()["images"][i].transpose(1, 2, 0)).all(), i
 

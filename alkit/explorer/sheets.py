@@ -1,12 +1,10 @@
-"""Images on sprite sheets: a few WebP pictures of 32 x 32 tiles each, in an order that keeps neighbours together."""
+"""Images on sprite sheets: WebP pictures of 16 x 16 tiles each, in an order that keeps neighbours together."""
 
 import io
 
 import numpy as np
 
-SIDE = (
-    32  # tiles; 896 pixels for 28-pixel images: a browser decodes such a sheet in a few ms, when it is first looked at
-)
+SIDE = 16  # tiles: a browser decodes a sheet of 448 pixels (28 a tile) in a few ms, when it is first looked at
 LOSSLESS_BELOW = 4_000_000  # bytes of raw pixels; above, WebP of quality `QUALITY`: a third of the size
 QUALITY = 75
 MODES = {1: "L", 3: "RGB"}

@@ -21,7 +21,7 @@ from playwright.sync_api import sync_playwright
 
 from alkit.figures.files import find_browser
 
-ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 SECONDS = 5  # of panning, and of zooming
 HOVERS = 60
 FRAMES = """async ([kind, seconds]) => {

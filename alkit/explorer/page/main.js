@@ -99,7 +99,7 @@ function show() {
 }
 
 function redraw() {
-  frame ||= requestAnimationFrame(() => { frame = 0; for (const pane of panes) pane.draw(); });
+  frame ||= requestAnimationFrame((now) => { frame = 0; motion.frame(now); for (const pane of panes) pane.draw(); });
 }
 
 function redrawAll() {

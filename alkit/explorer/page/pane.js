@@ -1,5 +1,24 @@
 // One map: its menus, its camera, what the pointer, fingers and keys do to it.
 
+// While the map moves, a machine without a GPU draws as many of the points as it can at some 40 frames a second; when
+// it rests, all. Where there is a GPU, all are drawn always.
+const motion = {
+  level: 1, last: 0, timer: 0,
+  moved() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => { this.timer = 0; redraw(); }, 150);
+  },
+  share() {
+    return this.timer ? this.level : 1;
+  },
+  frame(now) {
+    const spent = now - this.last;
+    this.last = now;
+    if (!this.timer || spent > 500) return;
+    this.level = Math.min(1, Math.max(0.1, this.level * (spent > 26 ? 0.85 : spent < 19 ? 1.04 : 1)));
+  },
+};
+
 const REACH = 14; // CSS pixels within which a pointer finds a point; a finger, 24
 const panes = [];
 
@@ -100,6 +119,7 @@ class Pane {
       if (other === this || state.space[other.p] !== state.space[this.p] || !state.pair) continue;
       other.camera = { ...camera, fit: other.camera.fit, k: (camera.k / camera.fit) * other.camera.fit };
     }
+    motion.moved();
     redraw();
     remember();
   }
@@ -187,7 +207,7 @@ class Pane {
 
   draw() {
     if (!this.w || this.element.hidden || !this.points.marks) return;
-    this.points.draw({ ...this.camera, y: this.camera.y + 12 / this.camera.k }, this.glide, this.ratio);
+    this.points.draw({ ...this.camera, y: this.camera.y + 12 / this.camera.k }, this.glide, this.ratio, motion.share());
     drawOverlay(this);
   }
 }

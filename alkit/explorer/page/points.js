@@ -32,6 +32,9 @@ void main() {
 }`;
 const [FAINT, PLAIN, BEFORE, NOW, CHOSEN] = [0, 1, 2, 3, 4]; // marks, drawn in this order, the last on top
 const HIDDEN = 255;
+const gcd = (a, b) => (b ? gcd(b, a % b) : a);
+let STRIDE = Math.max(1, Math.floor(0.618 * N)); // steps of this length come by every sample once
+while (gcd(STRIDE, N) !== 1) STRIDE++;
 
 class Points {
   constructor(canvas) {
@@ -103,20 +106,23 @@ class Points {
   }
 
   // Hidden points are left out of the order of drawing; the others come mark by mark, so that bought ones lie on top.
+  // Within a mark they come scattered over the pool, so that the first few of them are a fair sample.
   mark(marks) {
     this.marks = marks;
     const starts = new Uint32Array(6);
     for (let i = 0; i < N; i++) if (marks[i] !== HIDDEN) starts[marks[i] + 1]++;
     for (let m = 1; m < 6; m++) starts[m] += starts[m - 1];
+    this.starts = starts.slice();
     const order = new Uint32Array(starts[5]);
-    for (let i = 0; i < N; i++) if (marks[i] !== HIDDEN) order[starts[marks[i]]++] = i;
+    for (let j = 0, i = 0; j < N; j++, i = (i + STRIDE) % N) if (marks[i] !== HIDDEN) order[starts[marks[i]]++] = i;
     this.drawn = order.length;
     this.gl.bufferData(this.gl.ELEMENT_ARRAY_BUFFER, order, this.gl.DYNAMIC_DRAW);
     this.upload(3, marks);
   }
 
-  // `camera`: {x, y} the middle of the view in the unit square, {k} pixels per unit; `glide` 0 before .. 1 after.
-  draw(camera, glide, ratio) {
+  // `camera`: {x, y} the middle of the view in the unit square, {k} pixels per unit; `glide` 0 before .. 1 after;
+  // `share` of the points of each mark that are drawn, of marks with more than a thousand.
+  draw(camera, glide, ratio, share) {
     const { gl, at, canvas } = this;
     const [w, height] = [canvas.width / ratio, canvas.height / ratio];
     gl.viewport(0, 0, canvas.width, canvas.height);
@@ -127,7 +133,11 @@ class Points {
     gl.uniform1f(at.size, pointSize(camera) * ratio);
     gl.uniform1fv(at.sizes, [0.8, 1, 1.5, 2.2, 1.25]);
     gl.uniform1fv(at.opacities, [this.faint, this.drawn > 20000 ? 0.6 : 0.85, 0.95, 1, 0.95]);
-    gl.drawElements(gl.POINTS, this.drawn, gl.UNSIGNED_INT, 0);
+    for (let m = 0; m < 5; m++) {
+      const number = this.starts[m + 1] - this.starts[m];
+      const some = number > 1000 ? Math.ceil(number * share) : number;
+      if (some) gl.drawElements(gl.POINTS, some, gl.UNSIGNED_INT, 4 * this.starts[m]);
+    }
   }
 }
 

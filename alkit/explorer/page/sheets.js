@@ -1,6 +1,6 @@
 // Images: tiles of sprite sheets. A sheet is decoded when one of its tiles is first asked for; the last few are kept.
 
-const KEPT_SHEETS = 16; // of 3 MB each for 28-pixel images
+const KEPT_SHEETS = 64; // of 0.8 MB each for 28-pixel images
 const pictures = new Map(); // sheet -> promise of an ImageBitmap, the least recently used first
 
 function sheetPicture(sheet) {
