@@ -45,9 +45,15 @@ def said():
     return []
 
 
+def told(message, said):
+    """Everything but the browser's own remark on drawing WebGL without a GPU, which it makes of any page."""
+    if "GL Driver Message (OpenGL, Performance" not in message.text:
+        said.append(f"console {message.type}: {message.text}")
+
+
 def watched(context, said):
     page = context.new_page()
-    page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
+    page.on("console", lambda message: told(message, said))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("request", lambda request: said.append(f"request: {request.url}"))
