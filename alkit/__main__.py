@@ -1,4 +1,4 @@
-"""The command line: python -m alkit run | table | data | clean"""
+"""The command line: python -m alkit run | table | explore | data | clean"""
 
 import argparse
 import sys
@@ -47,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--name", default="", help="of a table that was given one (notebook 4's parameter)")
     table.add_argument("--committed", action="store_true", help="of the study's committed results, not this machine's")
     table.set_defaults(do=table_)
+
+    explore = commands.add_parser("explore", help="make the page of a feature space", description=explore_.__doc__)
+    benchmark_and_profile(explore)
+    explore.add_argument("--seed", type=int, default=0)
+    explore.add_argument("--into", type=Path, metavar="FILE", help="the page (default: among the figures of the runs)")
+    explore.set_defaults(do=explore_)
 
     data = commands.add_parser("data", help="list the sources of images, or build some", description=data_.__doc__)
     data.add_argument(
@@ -141,6 +147,22 @@ def table_(args) -> int:
             f"\nBeside the paper's, though not on its pool ({'; '.join(published.differences(results, recipe.share))}):"
         )
         print(published.beside(results).to_string())
+    return 0
+
+
+def explore_(args) -> int:
+    """Write one HTML page that shows a pool's feature space, image by image, and what each finished run bought.
+
+    It opens from disk, without a server or a network.
+    """
+    from . import explorer, results
+
+    name = f"{results.label(args.benchmark, args.profile)}-explorer.html"
+    path = args.into or runs_folder() / "figures" / name
+    bought = explorer.write_benchmark(path, args.benchmark, args.profile, seed=args.seed, progress=True)
+    if not bought:
+        print("alkit: no run of this seed is finished, so the page shows no purchases; run 04 first", file=sys.stderr)
+    print(path)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def drop_pictures(path: Path) -> None:
     write_atomic(path, nbformat.writes(notebook).encode())
 
 
+def relink(path: Path, old: Path, *, targets: Path) -> None:
+    """Let frames and links to files of the folder `targets`, written as seen from `old`, hold where `path` lies."""
+    notebook = nbformat.read(path, as_version=4)
+    was, now = (Path(os.path.relpath(targets, folder)).as_posix() for folder in (old, path.parent))
+    for output in (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs):
+        if html := output.get("data", {}).get("text/html"):
+            output.data["text/html"] = re.sub(rf'(src|href)="{re.escape(was)}/', rf'\1="{now}/', html)
+    write_atomic(path, nbformat.writes(notebook).encode())
+
+
 def publish(path: Path, folder: Path, prefix: str) -> Path:
     """A copy of the executed notebook at `path` in `folder`/notebooks/`prefix`, its figures pictures; returns its path.
 
@@ -36,6 +47,7 @@ def publish(path: Path, folder: Path, prefix: str) -> Path:
             cell.outputs = [_pictured(output, cell.source, folder, prefix) for output in outputs]
     target = writable(folder / "notebooks" / prefix) / path.name
     write_atomic(target, nbformat.writes(notebook).encode())
+    relink(target, path.parent, targets=folder)
     return target
 
 

@@ -117,6 +117,7 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
     )  # fmt: skip
     executed.drop_pictures(output)
     values = {**parameters(notebook), **given}
+    executed.relink(output, NOTEBOOKS, targets=figures_folder(bool(values.get("publish"))))
     if values.get("publish"):
         name = label(values["benchmark"], values["profile"], values.get("name", ""))
         executed.publish(output, figures_folder(True), name)

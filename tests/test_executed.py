@@ -63,3 +63,16 @@ def test_published_copy_shows_pictures_and_keeps_no_trace_of_the_run(notebook, t
     assert picture.getpixel((450, 20)) == (10, 90, 200) and picture.getpixel((450, 180)) == (255, 255, 255)
     assert "Curves" in curves.data["text/plain"]
     assert "image/png" not in samples.data and "pool-laptop-samples.html" in samples.data["text/plain"]
+
+
+def test_frames_and_links_hold_from_where_the_executed_notebook_lies(tmp_path):
+    html = (
+        '<iframe src="../runs/figures/page.html"></iframe><a href="../runs/figures/page.html">x</a><a href="../x">y</a>'
+    )
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", {"text/html": html})])
+    path = tmp_path / "runs" / "notebooks" / "pool-laptop" / "03.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    executed.relink(path, tmp_path / "notebooks", targets=tmp_path / "runs" / "figures")
+    shown = nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/html"]
+    assert shown == html.replace("../runs/figures/", "../../figures/")

@@ -325,11 +325,11 @@ def test_acquisition_angle_is_the_direction_in_the_plane_of_the_principal_compon
     rng = np.random.default_rng(0)
     points = rng.normal(size=(50, 2)) * [5, 1]  # a rotated plane in five dimensions, nothing outside of it
     basis, _ = np.linalg.qr(rng.normal(size=(5, 2)))
-    xy = features._direction(points @ basis.T, np.zeros(5)) * np.linalg.norm(points, axis=1)[:, None]
+    xy = features.directions(points @ basis.T, np.zeros(5)) * np.linalg.norm(points, axis=1)[:, None]
     gram, want = xy @ xy.T, points @ points.T  # equal up to a rotation and reflection of the plane
     assert np.allclose(gram, want)
-    assert features._direction(np.ones((1, 3)), np.zeros(3)).shape == (1, 2)
-    assert np.allclose(features._direction(np.array([[1.0], [3.0]]), np.array([2.0])), [[-1, 0], [1, 0]])
+    assert features.directions(np.ones((1, 3)), np.zeros(3)).shape == (1, 2)
+    assert np.allclose(features.directions(np.array([[1.0], [3.0]]), np.array([2.0])), [[-1, 0], [1, 0]])
 
 
 def test_acquisition_of_many_clusters_shows_twelve_with_the_excluded_one(stage):

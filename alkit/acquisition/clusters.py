@@ -85,6 +85,11 @@ def distance_cl(
         raise ValueError(f"clusters_per_class of distance_cl must be at least 1, got {clusters_per_class}")
     n_clusters = clusters_per_class * (view.n_classes + 1)
     found = clusters(view, exclude=exclude, normalise=normalise, radius=radius, n_clusters=n_clusters)
+    yield from distance_order(view, found)
+
+
+def distance_order(view: View, found: Clusters) -> Iterator[int]:
+    """Distance(CL)'s order once the clusters are found: lines 8 to 27 of Algorithm 1."""
     queues = [_inside_out(members, found.distances_N, found.radius_K[k])
               for k, members in enumerate(_unasked_members(view, found))]  # fmt: skip
     yield from _rounds(found, queues, view.quota)

@@ -142,7 +142,7 @@ def acquisition(features_ND, answers_N, n_classes: int, clusters, picks: Sequenc
     for panel, k in enumerate(shown):
         at = dict(row=panel // columns + 1, col=panel % columns + 1)
         members = np.flatnonzero(labels == k)
-        xy = _direction(features[members], centroids[k]) * distances[members, None]
+        xy = directions(features[members], centroids[k]) * distances[members, None]
         for key in KINDS:
             here = np.flatnonzero(kind[members] == key)
             if key == "unlabelled":  # a disc of thousands of points would show nothing but itself
@@ -226,7 +226,7 @@ def _cluster_title(k: int, clusters, labels: np.ndarray) -> str:
     return first + f"{int(clusters.shares_K[k])} a round{nothing}"
 
 
-def _direction(members_MD: np.ndarray, centroid_D: np.ndarray) -> np.ndarray:
+def directions(members_MD: np.ndarray, centroid_D: np.ndarray) -> np.ndarray:
     """Unit vectors (M, 2): directions from the centroid in the plane of the first two principal components."""
     centred = members_MD - members_MD.mean(0)
     axes_D2 = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1].astype(float)

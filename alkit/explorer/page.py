@@ -1,0 +1,195 @@
+"""The page itself: one HTML file that holds data, pictures, styles and code, and loads nothing from anywhere.
+
+Data are little-endian arrays in base64, each in a block of its own that no browser executes; what the first picture
+needs stands before the code, the rest behind it. A content security policy names the hash of the one script and the one
+style that may run, so that nothing in the data could.
+
+The points are drawn by WebGL 2 code of our own (`page/points.js`), not by a library: all that is drawn is one kind of
+mark, from coordinates that glide between two projections, coloured through a table of 256 colours. That is a hundred
+lines; libraries for scatter plots bring some hundred kB each, keep copies of their own of the data, and none shares one
+look-up between two linked views.
+"""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alkit.explorer import columns as cols
+from alkit.explorer import purchases as buys
+from alkit.explorer.purchases import Purchases
+from alkit.explorer.sheets import SIDE, as_nhwc, sheets, z_order
+from alkit.explorer.spaces import Space, spaces
+from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, PALETTE, SYMBOLS
+from alkit.store import write_atomic
+
+MOST = 100_000  # samples
+DRAWN = 400  # unlabelled samples drawn in one circle, as in `figures.acquisition`
+PAGE = Path(__file__).with_name("page")
+SCRIPTS = (
+    "data", "sheets", "colours", "points", "pane", "overlay", "sample", "legend", "stages", "circles", "selection",
+    "hash", "main",
+)  # fmt: skip
+
+
+def write(
+    path: str | Path, features, images, table: Mapping[str, Sequence] | None = None, *,
+    coordinates: Mapping | None = None, purchases: Sequence[Purchases] = (), title: str = "Feature space",
+    about: str = "", neighbours: int = 8, projector: str | None = None, seed: int = 0,
+) -> Path:  # fmt: skip
+    """Write the explorer of N samples to the HTML file `path`; returns the path.
+
+    `features`: (N, D), or a dict of such by name, the first shown first. `images`: uint8 (N, H, W), or with 1 or 3
+    channels first or last. `table`: columns by name, see `columns.columns`: texts become categories to colour by,
+    numbers scores. `coordinates`: (N, 2) by name of the features, where they are projected already; else `projector`
+    ("umap", "pca", None: UMAP where it is installed) makes them, seeded. `neighbours`: how many a pinned sample shows,
+    by cosine in each feature space. `purchases`: what strategies bought. `about`: a sentence under the title.
+
+    The same arguments give the same bytes. ValueError, naming the argument, for lengths that differ, values that are
+    not finite, images of other shapes, no sample, or more than 100,000.
+    """
+    images_NHWC = as_nhwc(images)
+    _check_size(len(images_NHWC))
+    made = spaces(features, coordinates, neighbours=neighbours, projector=projector, seed=seed)
+    return write_spaces(path, made, images_NHWC, table, purchases=purchases, title=title, about=about)
+
+
+def write_spaces(
+    path: str | Path, made: Sequence[Space], images, table, *, purchases: Sequence[Purchases], title: str, about: str
+) -> Path:  # fmt: skip
+    """`write` for feature spaces whose coordinates and neighbours are known."""
+    images_NHWC = as_nhwc(images)
+    n = len(images_NHWC)
+    _check_size(n)
+    for space in made:
+        if len(space.neighbours_NM) != n:
+            raise ValueError(f"features {space.name!r} are of {len(space.neighbours_NM)} samples, images of {n}")
+    squares = [cols.square(space.xy_N2, space.name, n) for space in made]
+    categories, scores = cols.columns(table, n)
+    buys.check(purchases, n)
+    files, tile_N = sheets(images_NHWC, z_order(squares[0]))
+    meta = _meta(made, images_NHWC, categories, scores, purchases, title, about, len(files))
+    first = [_block(f"xy{i}", square) for i, square in enumerate(squares)]
+    first += [_block(f"category{i}", column.codes_N) for i, column in enumerate(categories)]
+    later = [_block(f"score{i}", column.steps_N) for i, column in enumerate(scores)]
+    later += [_block("tile", tile_N)]
+    later += [_block(f"near{i}", space.neighbours_NM.astype(np.uint32)) for i, space in enumerate(made)]
+    later += [block for i, bought in enumerate(purchases) for block in _circle_blocks(i, bought)]
+    later += [_bytes_block(f"sheet{i}", file) for i, file in enumerate(files)]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, _html(meta, first, later).encode())
+    return path
+
+
+def _check_size(n: int) -> None:
+    if not n:
+        raise ValueError("there is no sample: images are empty")
+    if n > MOST:
+        raise ValueError(
+            f"the page holds at most {MOST:,} samples, got {n:,}; draw some at random, such as "
+            f"keep = numpy.random.default_rng(0).permutation({n})[:{MOST}], and pass features[keep], images[keep], ..."
+        )
+
+
+def _meta(made, images_NHWC, categories, scores, purchases, title: str, about: str, n_sheets: int) -> dict:
+    """What the page must know beside the arrays."""
+    n, height, width, _ = images_NHWC.shape
+    return {
+        "title": title,
+        "about": about,
+        "n": n,
+        "width": width,
+        "height": height,
+        "sheets": n_sheets,
+        "side": SIDE,
+        "spaces": [{"name": space.name, "near": space.neighbours_NM.shape[1]} for space in made],
+        "categories": [{"key": c.key, "names": c.names, **_style(c.names)} for c in categories],
+        "scores": [{"key": s.key, "low": s.low, "high": s.high, "steps": cols.STEPS} for s in scores],
+        "none": {"category": cols.NONE, "score": cols.NO_SCORE},
+        "purchases": [_bought(bought) for bought in purchases],
+    }
+
+
+def _style(names: tuple[str, ...]) -> dict:
+    """Colours and symbols of a category column: the study's own for iD, ambiguous, OoD."""
+    fixed = names == CATEGORIES
+    symbols = [CATEGORY_STYLE[i][1] if fixed else SYMBOLS[i % len(SYMBOLS)] for i in range(len(names))]
+    colours = [CATEGORY_STYLE[i][0] if fixed else PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    return {"colours": colours, "symbols": symbols}
+
+
+def _bought(bought: Purchases) -> dict:
+    return {
+        "name": bought.name,
+        "note": bought.note,
+        "picks": [np.asarray(picks, np.int64).tolist() for picks in bought.picks],
+        "accuracies": [float(value) for value in bought.accuracies],
+        "circles": {
+            str(stage): {
+                "radius": [float(r) if np.isfinite(r) else None for r in circles.radius_K],
+                "setter": [int(i) for i in circles.setter_K],
+                "share": [int(share) for share in circles.shares_K],
+                "size": np.bincount(circles.labels_N, minlength=len(circles.radius_K)).tolist(),
+                "excluded": circles.excluded,
+            }
+            for stage, circles in sorted(bought.circles.items())
+        },
+    }
+
+
+def _circle_blocks(number: int, bought: Purchases) -> list[str]:
+    """Per stage: every sample's cluster; and what Figure 3 draws of each cluster: who, how far, at what angle, what."""
+    blocks = []
+    for stage, circles in sorted(bought.circles.items()):
+        name = f"{number}-{stage}"
+        blocks.append(_block(f"cluster{name}", circles.labels_N.astype(np.uint8)))
+        shown = []
+        for k in range(len(circles.radius_K)):
+            members = np.flatnonzero(circles.labels_N == k)
+            idle = circles.kinds_N[members] == buys.UNLABELLED
+            some = members[idle][:: -(-int(idle.sum()) // DRAWN) or 1]
+            shown.append(np.concatenate([some, members[~idle]]))
+        who = np.concatenate(shown)
+        blocks.append(_block(f"who{name}", who.astype(np.uint32)))
+        polar = np.column_stack([circles.distances_N[who], circles.angles_N[who]])
+        blocks.append(_block(f"polar{name}", polar.astype(np.float32)))
+        blocks.append(_block(f"kind{name}", circles.kinds_N[who].astype(np.uint8)))
+    return blocks
+
+
+def _block(name: str, array: np.ndarray) -> str:
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return _bytes_block(name, little.tobytes(), f"{little.dtype.kind}{little.dtype.itemsize}")
+
+
+def _bytes_block(name: str, data: bytes, kind: str = "u1") -> str:
+    text = base64.b64encode(data).decode()
+    return f'<script type="application/octet-stream;base64" id="{name}" data-kind="{kind}">{text}</script>'
+
+
+def _html(meta: dict, first: list[str], later: list[str]) -> str:
+    script = "\n".join((PAGE / f"{name}.js").read_text() for name in SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{script}\n}})();\n'
+    style = (PAGE / "page.css").read_text()
+    known = json.dumps(meta, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "title": html.escape(meta["title"]),
+        "policy": f"default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
+                  f"script-src {_hash(script)}; style-src {_hash(style)}",
+        "style": style,
+        "meta": known,
+        "first": "\n".join(first),
+        "script": script,
+        "later": "\n".join(later),
+    }  # fmt: skip
+    pieces = (PAGE / "page.html").read_text().split("@@")  # text, name, text, name, ..., text
+    return "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
