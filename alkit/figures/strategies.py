@@ -159,7 +159,12 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False) -> go.Figure:
                 hovertemplate="%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>",
             )
         )  # fmt: skip
-    fig.update_xaxes(title_text="annotation cost at the last stage (samples shown to the oracle)")
+    ends = np.log10(table["cost_mean"]) if log_cost else table["cost_mean"]
+    room = 0.12 * max(np.ptp(ends), 1e-9)  # for the names of the first and the last
+    fig.update_xaxes(
+        title_text="annotation cost at the last stage (samples shown to the oracle)",
+        range=[ends.min() - room, ends.max() + room],
+    )
     if log_cost:
         fig.update_xaxes(type="log", tickvals=[m * 10**k for k in range(6) for m in (1, 2, 3, 5)])
     fig.update_yaxes(title_text="test accuracy at the last stage (%)")
