@@ -73,7 +73,9 @@ class Game:
     stage_P: np.ndarray
 
 
-def play(toy: Toy, strategy: str, *, seed: int = 0, stages: int = 3, quota: int = 10, first: int = 9, **options) -> Game:
+def play(
+    toy: Toy, strategy: str, *, seed: int = 0, stages: int = 3, quota: int = 10, first: int = 9, **options
+) -> Game:
     """Start from random samples with `first` iD ones among them, then buy `quota` iD answers a stage, as the loop does.
 
     ValueError for an unknown strategy or option.

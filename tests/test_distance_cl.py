@@ -190,7 +190,9 @@ def test_there_are_no_more_clusters_than_distinct_rows(distinct):
 def test_an_empty_cluster_gets_no_share_and_costs_no_sample(name, monkeypatch):
     pool = line(range(10), [1, 0] + [NOT_ASKED] * 8, n_classes=2)
     labels = np.array([0, 2] * 5)
-    monkeypatch.setattr(module, "_k_means", lambda features, n, starts, seed: (labels, np.array([[4.0], [99.0], [5.0]])))
+    monkeypatch.setattr(
+        module, "_k_means", lambda features, n, starts, seed: (labels, np.array([[4.0], [99.0], [5.0]]))
+    )
     found = clusters(view_of(pool), exclude="none", normalise=False)
     assert found.shares_K.tolist() == [1, 0, 1] and np.isinf(found.radius_K[1])
     assert sorted(order(name, view_of(pool))) == list(range(2, 10))
