@@ -82,7 +82,7 @@ def _cells(grid: dict) -> list[Cell]:
 
 
 def _values(key: str, given) -> list:
-    """The values of one axis: names, or seeds as numbers. ValueError where one is missing, doubled or something else."""
+    """The values of one axis: names, or seeds as numbers. ValueError where one is missing, doubled or no name."""
     values = given if isinstance(given, list) else [given]
     if key == "seed":
         values = [seed for value in values for seed in _seeds(value)]

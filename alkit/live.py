@@ -82,7 +82,7 @@ class Live:
 
 
 def table(plan: Plan) -> str:
-    """A row per benchmark, profile and method: cells done of all, mean accuracy and annotation cost at the last stage."""
+    """A row per benchmark, profile and method: cells done of all, mean accuracy and cost at the last stage."""
     found, every = defaultdict(list), defaultdict(int)
     for one in plan.cells:
         key = one.cell.benchmark, one.cell.profile, one.method

@@ -2,20 +2,21 @@
 
 import contextlib
 import csv
+import itertools
 import json
-import math
+import statistics
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from . import __version__, experiment, learners, mapped, notebook_cells
 from .experiment import Cell
 from .grid import without_seed
 from .pools import Benchmark
-from .store import RunFolder, StoreError, canonical, writable
+from .store import RunFolder, StoreError, canonical, journal, writable
 from .study import about
 
 SAMPLES = 5  # finished cells that an estimate is drawn from, for each method
+NEAR = 200  # cells that are looked at for them
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,6 @@ class Planned:
         """Where the cell's executed notebook is, if it was asked for and is complete."""
         return notebook_cells.output(self.cell, self.folder.path.name)
 
-    @cached_property
-    def similar(self) -> tuple[str, str]:
-        """What cells that take about as long have in common: all but the seed; without the strategy, more roughly."""
-        cell = self.cell
-        rough = [cell.benchmark, cell.profile, cell.learner, cell.learner_options, cell.changes]
-        return without_seed(cell), canonical(rough)
-
-    @property
-    def stages(self) -> int:
-        """How many stages are on disk."""
-        with contextlib.suppress(OSError, ValueError, LookupError):
-            return int(json.loads((self.folder.path / "progress.json").read_bytes())["stages"])
-        return 0
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -66,7 +53,7 @@ class Plan:
 
     @property
     def begun(self) -> int:
-        return sum(planned.stages > 0 for planned in self.todo)
+        return sum(journal(one.folder.path).get("stages", 0) > 0 for one in self.todo)
 
 
 def make(cells: list[Cell], root: Path, device, *, jobs: int = 1, as_notebooks: bool = False) -> Plan:
@@ -99,17 +86,17 @@ def check_versions(planned: list[Planned]) -> None:
     ours = {one.folder.path for one in planned}
     for parent in sorted({path.parent for path in ours}):
         for path in sorted(parent.glob("*/config.json")):
-            if path.parent not in ours and (found := _config(path).get("alkit", __version__)) != __version__:
+            if path.parent not in ours and (found := _config(path.parent).get("alkit", __version__)) != __version__:
                 raise StoreError(
                     f"{path.parent} was made by alkit {found}, and this is {__version__}: results of two versions must "
                     "not be mixed; choose another folder (ALKIT_RUNS), or delete what is of the other version"
                 )
 
 
-def _config(path: Path) -> dict:
-    """The configuration in a config.json; {} where it is torn, which whoever runs that cell is told."""
+def _config(folder: Path) -> dict:
+    """The configuration in a run directory; {} where it is torn, which whoever runs that cell is told."""
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        return dict(json.loads(path.read_bytes())["config"])
+        return dict(json.loads((folder / "config.json").read_bytes())["config"])
     return {}
 
 
@@ -139,30 +126,39 @@ def part(todo: list, text: str) -> list:
     return todo[int(i) - 1 :: int(n)]
 
 
-def estimate(plan: Plan, todo: list[Planned], jobs: int) -> tuple[float, int]:
+def estimate(todo: list[Planned], jobs: int) -> tuple[float, int]:
     """(seconds that the cells `todo` may take on `jobs` workers, number of them that nothing is known about).
 
-    From the seconds of finished cells that differ in nothing but the seed; else of any with the same learner.
+    From finished cells that differ in nothing but the seed; else from any of the same learner and recipe.
     """
-    samples: tuple[dict, dict] = ({}, {})
-    for one in plan.done:
-        for kind, found in zip(one.similar, samples):
-            if len(found.setdefault(kind, [])) < SAMPLES:
-                found[kind].append(seconds(one))
-    total, unknown = 0.0, 0
+    total, unknown, known = 0.0, 0, {}
     for one in todo:
-        known = next((found[kind] for kind, found in zip(one.similar, samples) if kind in found), None)
-        if known is None:
-            unknown += 1
+        kind = one.folder.path.parent, without_seed(one.cell)
+        if kind not in known:
+            known[kind] = similar(one, "seed") or similar(one, "seed", "strategy", "strategy_options")
+        if known[kind]:
+            total += max(0.0, statistics.fmean(known[kind]) - seconds(one.folder.path))
         else:
-            total += max(0.0, math.fsum(known) / len(known) - seconds(one))
+            unknown += 1
     return total / max(1, min(jobs, len(todo))), unknown
 
 
-def seconds(one: Planned) -> float:
-    """What the finished stages of a cell have taken."""
+def similar(one: Planned, *but: str) -> list[float]:
+    """Seconds that some finished cells took whose configuration differs from this one's in nothing `but` these."""
+
+    def kind(config: dict) -> dict:
+        return {key: value for key, value in config.items() if key not in but}
+
+    name = f"{one.cell.learner}+*" if "strategy" in but else f"{one.cell.learner}+{one.cell.strategy}-*"
+    near = itertools.islice(sorted(one.folder.path.parent.glob(name)), NEAR)
+    done = (path for path in near if journal(path).get("done") and kind(_config(path)) == kind(one.folder.config))
+    return [seconds(path) for path in itertools.islice(done, SAMPLES)]
+
+
+def seconds(folder: Path) -> float:
+    """What the finished stages of the run in `folder` have taken."""
     with contextlib.suppress(OSError, ValueError):
-        with open(one.folder.path / "seconds.csv", newline="") as file:
+        with open(folder / "seconds.csv", newline="") as file:
             return sum(float(v) for row in csv.DictReader(file) for name, v in row.items() if name != "stage")
     return 0.0
 

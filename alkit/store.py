@@ -150,6 +150,13 @@ class Cache:
         return from_bytes(data)
 
 
+def journal(folder: Path) -> dict:
+    """What the `progress.json` of a run directory says, unchecked; {} where there is none, or none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / "progress.json").read_bytes())
+    return {}
+
+
 class RunFolder:
     """One run directory, held by one process at a time. Use as a context manager."""
 
@@ -260,9 +267,7 @@ class RunFolder:
     @property
     def done(self) -> bool:
         """Whether the run's last stage is on disk; readable without entering the folder."""
-        with contextlib.suppress(OSError, ValueError):
-            return bool(json.loads((self.path / "progress.json").read_bytes()).get("done"))
-        return False
+        return bool(journal(self.path).get("done"))
 
     def commit(self, *, picks: list[dict], stage: dict, seconds: dict, learner: dict, done: bool) -> None:
         """Make one stage count, whole or, if the process dies on the way, not at all. `done`: it was the last."""

@@ -80,7 +80,7 @@ class Sweep:
         text += f"; to do {f'in part {self.options.part} ' if self.options.part else ''}{len(todo)}"
         if not todo:
             return text
-        seconds, unknown = plan.estimate(self.plan, todo, jobs)
+        seconds, unknown = plan.estimate(todo, jobs)
         known = (
             f"about {duration(seconds)} for {len(todo) - unknown} of them" if unknown < len(todo) else "time unknown"
         )

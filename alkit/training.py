@@ -73,7 +73,7 @@ def limited(function):
 
 
 def resident(images_NCHW: np.ndarray, device: torch.device) -> torch.Tensor:
-    """The images on `device`. On a CPU this is the array's own memory, however many processes map it: never write there."""
+    """The images on `device`. On a CPU this is the array's own memory, which others may map: do not write."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(images_NCHW).to(device)

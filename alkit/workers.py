@@ -6,7 +6,6 @@ and a cell whose process was killed is begun again where it stopped.
 
 import contextlib
 import ctypes
-import json
 import multiprocessing
 import os
 import platform
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from .experiment import Cell
-from .store import InUse, writable
+from .store import InUse, journal, writable
 
 TRIES = 5  # that a cell's process may be killed in a row without finishing a stage
 PAUSE = 2.0  # seconds before a cell that another sweep is at work on is looked at again
@@ -139,12 +138,12 @@ class Local:
             self.stopped.clear()
 
     def _attempts(self, task: Task) -> Outcome:
-        tries, stages, code = 0, _stages(task), None
+        tries, stages, code = 0, journal(task.folder).get("stages", 0), None
         while tries < TRIES and not self.stopped.is_set():
             outcome, code = self._attempt(task)
             if outcome:
                 return outcome
-            before, stages = stages, _stages(task)
+            before, stages = stages, journal(task.folder).get("stages", 0)
             tries = 1 if stages > before else tries + 1
         reason = f"its process died {tries} times in a row (exit code {code}); it may need more memory than there is"
         return Outcome(task, "failed", reason)
@@ -165,13 +164,6 @@ class Local:
         child.join()
         self.children.discard(child)
         return outcome, child.exitcode
-
-
-def _stages(task: Task) -> int:
-    """How many stages of the task's cell are on disk."""
-    with contextlib.suppress(OSError, ValueError, LookupError):
-        return json.loads((task.folder / "progress.json").read_bytes())["stages"]
-    return 0
 
 
 def _child(task: Task, pipe) -> None:
