@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -40,6 +41,7 @@ from alkit import (
 )
 from alkit.experiment import Cell
 
+ROOT = Path(__file__).resolve().parent.parent
 LONG = bool(os.environ.get("ALKIT_LONG"))
 QUICK = {"initial_id": 60, "stop_id": 90, "con_first_epochs": 1, "sup_epochs": 1}  # of MixDigits: a cell of a second
 TINY = ["--benchmark", "tiny", "--profile", "smoke"]
@@ -74,7 +76,8 @@ def say(capsys, monkeypatch):
 
 
 def environment(runs, **more):
-    return {**os.environ, "ALKIT_RUNS": str(runs), "OMP_NUM_THREADS": "1", **more}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "ALKIT_RUNS": str(runs), "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **more}
 
 
 def arguments(seeds, learners=("probe",), strategies=("random", "margin")):
@@ -89,7 +92,7 @@ def start(runs, *argv, **more):
 
 
 def results_of(runs):
-    """What must be the same however a sweep went: configuration, tables, the learner's tensors, and which files exist."""
+    """What is the same however a sweep went: configuration, tables, the learner's tensors, and which files exist."""
     made = {}
     for path in sorted(runs.glob("cells/*/*/*")):
         if path.name == ".lock":
@@ -575,7 +578,7 @@ def cluster(folder, workers=2, threads=1):
     quiet = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     at = ["--no-dashboard", "--scheduler-file", file]
     made = [subprocess.Popen([*line, "scheduler", "--host", "127.0.0.1", "--port", "0", *at], **quiet)]
-    each = ["--no-nanny", "--nthreads", str(threads)]
+    each = ["--no-nanny", "--nthreads", str(threads), "--local-directory", folder]
     made += [subprocess.Popen([*line, "worker", *at, *each], cwd=folder, **quiet) for _ in range(workers)]
     try:
         deadline = time.monotonic() + 90
