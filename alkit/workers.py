@@ -235,7 +235,7 @@ class Dask:
         from dask.distributed import as_completed as as_they_come
 
         futures = dict(zip(self.client.map(work, tasks, pure=False), tasks))
-        for future, result in as_they_come(futures, with_results=True, raise_errors=False):
+        for future, result in as_they_come(futures, loop=self.client.loop, with_results=True, raise_errors=False):
             if future.status == "finished":
                 yield result
             else:  # Dask gave it up: its workers died, time and again
