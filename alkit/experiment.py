@@ -8,6 +8,7 @@ by stage, so a generator that is dropped, or killed, goes on where it stopped.
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +48,7 @@ class Cell:
     strategy_options: dict = field(default_factory=dict)
     changes: dict = field(default_factory=dict)
 
-    @property
+    @cached_property
     def recipe(self) -> recipes.Recipe:
         return recipes.changed(recipes.recipe(self.benchmark, self.profile), self.changes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from . import experiment, grid, plan, results, study
+from . import experiment, grid, plan, results
 from .grid import AXES  # noqa: F401  (the command line's lists)
 from .live import Live, duration, table
 from .plan import Plan, Planned
@@ -62,6 +62,7 @@ class Sweep:
     device: str
     options: Options
     engine: Local | Dask
+    written: list[Path | None] = field(default_factory=list)  # the result tables
     failed: list[Outcome] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
@@ -108,7 +109,7 @@ class Sweep:
 
     def _write(self, benchmark: str, profile: str) -> Path | None:
         """The result table of all finished cells of a benchmark and profile; parts of a sweep write it in turn."""
-        folder = study.figures_folder(False)
+        folder = self.root / "figures"
         with FileLock(self.root / "cache" / f"table-{results.label(benchmark, profile, self.name)}.lock"):
             rows = list(self._rows(benchmark, profile))
             if not rows:
