@@ -1,4 +1,4 @@
-"""The command line: python -m alkit run | table | explore | data | clean"""
+"""The command line: python -m alkit run | sweep | table | explore | data | clean"""
 
 import argparse
 import sys
@@ -42,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--list", action="store_true", help="print the notebooks' parameters, run nothing")
     run.set_defaults(do=run_)
 
+    sweep = commands.add_parser("sweep", help="run every cell of a grid, many at once", description=sweep_.__doc__)
+    sweep_options(sweep)
+    sweep.set_defaults(do=sweep_)
+
     table = commands.add_parser("table", help="print the paper's Table 2 from results", description=table_.__doc__)
     benchmark_and_profile(table)
     table.add_argument("--name", default="", help="of a table that was given one (notebook 4's parameter)")
@@ -75,6 +79,25 @@ def benchmark_and_profile(command: argparse.ArgumentParser) -> None:
     command.add_argument("--profile", default="laptop")
 
 
+def sweep_options(sweep: argparse.ArgumentParser) -> None:
+    """Give the command `sweep` its options."""
+    sweep.add_argument("file", nargs="?", type=Path, help="a YAML file with a grid, or a list of them")
+    for name, what in (
+        ("learner", 'such as probe, or "contrastive(features=projected)"'), ("strategy", "names, or all"),
+        ("seed", "numbers, or spans such as 0-19"), ("benchmark", "default mixdigits"), ("profile", "default laptop"),
+        ("protocol", "who pays for the initial set: shared (default), paper"),
+    ):  # fmt: skip
+        sweep.add_argument(f"--{name}", nargs="+", metavar=name.upper(), help=what)
+    sweep.add_argument("--changes", metavar="YAML", help='recipe values for all cells, such as "{stop_id: 150}"')
+    sweep.add_argument("--name", default="sweep", help="of the result table (default: sweep)")
+    sweep.add_argument("--plan", action="store_true", help="print the plan, run nothing")
+    sweep.add_argument("--jobs", type=int, default=0, help="processes at a time (default: one per CPU core)")
+    sweep.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU where this machine has one")
+    sweep.add_argument("--scheduler", help="of a Dask cluster: tcp://host:port, or its scheduler file")
+    sweep.add_argument("--part", metavar="I/N", help="every N-th cell from the I-th on, for a SLURM array")
+    sweep.add_argument("--as-notebooks", action="store_true", help="notebook 4 executed once for each cell")
+
+
 def run_(args) -> int:
     """Execute notebooks in order, headless. Parameters are checked against the notebooks before a kernel starts."""
     from . import study
@@ -94,6 +117,30 @@ def run_(args) -> int:
             return 1
         print(f"      {time.monotonic() - start:.0f} s: {output}", file=sys.stderr, flush=True)
     return 0
+
+
+def sweep_(args) -> int:
+    """Run what is missing of benchmark x learner x strategy x protocol x seed, and write the result table."""
+    from . import sweep
+
+    given = {name: getattr(args, name) for name in sweep.AXES if getattr(args, name)}
+    given |= {"changes": read("changes", args.changes)} if args.changes else {}
+    options = sweep.Options(
+        jobs=args.jobs, device=args.device, scheduler=args.scheduler, part=args.part, as_notebooks=args.as_notebooks
+    )
+    prepared = sweep.prepare(args.file, given, args.name, runs_folder(), options)
+    try:
+        print(prepared.describe(), flush=True)
+        if args.plan:
+            return 0
+        failed = prepared.run(sys.stderr)
+        print(prepared.summary(), flush=True)
+    except KeyboardInterrupt:
+        print("alkit: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    finally:
+        prepared.close()
+    return 1 if failed else 0
 
 
 def read(name: str, value: str):
@@ -198,7 +245,7 @@ def rebuild(benchmark: str, into: Path | None) -> int:
 
 def clean_(args) -> int:
     """Delete what runs left behind (never figures/ or data of the checkout); they can all be made again."""
-    from . import store
+    from . import cleaning
 
     folder = runs_folder()
     if not folder.exists():
@@ -207,7 +254,7 @@ def clean_(args) -> int:
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         print(f"would delete {folder} ({size / 1e6:.0f} MB); run again with --yes")
     else:
-        store.remove(folder)
+        cleaning.remove(folder)
         print(f"deleted {folder}")
     return 0
 

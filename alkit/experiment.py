@@ -5,11 +5,10 @@ oracle, in the strategy's order, until the iD quota is met, and fits the learner
 by stage, so a generator that is dropped, or killed, goes on where it stopped.
 """
 
-import contextlib
 import platform
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +18,11 @@ import torch
 
 from . import __version__, acquisition, benchmarks, learners, recipes, rng
 from .benchmarks import ID, Benchmark
+from .clock import Clock
 from .learners import Setting
 from .oracle import Oracle
 from .store import Cache, RunFolder, StoreError, canonical, runs_folder, sha256
-from .training import threads
+from .training import resident, threads
 
 KINDS = ("n_id", "n_ambiguous", "n_ood")
 
@@ -48,7 +48,7 @@ class Cell:
     strategy_options: dict = field(default_factory=dict)
     changes: dict = field(default_factory=dict)
 
-    @property
+    @cached_property
     def recipe(self) -> recipes.Recipe:
         return recipes.changed(recipes.recipe(self.benchmark, self.profile), self.changes)
 
@@ -60,7 +60,7 @@ class Cell:
         return given if self.stop == "quota" else {**given, "stop": self.stop}
 
 
-def check(cell: Cell) -> None:
+def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
     """ValueError, before anything is written, for a cell that cannot run: what is wrong and what there is instead."""
     recipe = cell.recipe
     if isinstance(cell.seed, bool) or not isinstance(cell.seed, int) or cell.seed < 0:
@@ -77,7 +77,7 @@ def check(cell: Cell) -> None:
             f"strategy {cell.strategy!r} needs {', '.join(missing)}, which learner {cell.learner!r} does not show; "
             f"learners that do: {', '.join(fitting) or 'none'}"
         )
-    available = int((benchmark_of(cell).pool.category_N == ID).sum())
+    available = int(((benchmark or benchmark_of(cell)).pool.category_N == ID).sum())
     if recipe.stop_id > available:
         raise ValueError(f"stop_id ({recipe.stop_id}) is above the pool's {available} iD samples; lower it")
 
@@ -112,23 +112,31 @@ def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -
     return RunFolder(root / "cells", name, config, environment(device))
 
 
-def run(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Iterator[dict]:
+def run(
+    cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False,
+    benchmark: Benchmark | None = None,
+) -> Iterator[dict]:  # fmt: skip
     """Run `cell`, or go on with it, and yield one record per stage, finished ones included.
+
+    `benchmark`: the cell's, for who has it at hand already.
 
     A record has the columns of `stages.csv` and `seconds.csv`, and `initial_hash`, `fingerprint`, `device`,
     `version`. ValueError (from `check`) or StoreError before anything is written where it cannot run.
     """
-    check(cell)
+    check(cell, benchmark=benchmark)
     root, device = Path(root or runs_folder()), device or default_device()
-    benchmark = benchmark_of(cell)
+    benchmark = benchmark or benchmark_of(cell)
     with folder(cell, root, benchmark, device) as run_folder:
         yield from Loop(cell, benchmark, run_folder, root, device, progress).records()
 
 
-def setting_of(cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False) -> Setting:
+def setting_of(
+    cell: Cell, *, root: Path | None = None, device: torch.device | None = None, progress=False,
+    benchmark: Benchmark | None = None,
+) -> Setting:  # fmt: skip
     """What a learner of `cell` is made from, for use outside the loop; the cache is the one that runs share."""
-    benchmark, root, device = benchmark_of(cell), Path(root or runs_folder()), device or default_device()
-    images_NCHW = torch.from_numpy(np.array(benchmark.pool.images_NCHW)).to(device)
+    benchmark, root = benchmark or benchmark_of(cell), Path(root or runs_folder())
+    images_NCHW = resident(benchmark.pool.images_NCHW, device or default_device())
     cache = Cache(root / "cache", fingerprint=benchmark.fingerprint, alkit=__version__)
     return Setting(images_NCHW, benchmark.n_classes, cell.recipe, cell.seed, cache, progress)
 
@@ -138,7 +146,7 @@ def initial_answers(cell: Cell) -> np.ndarray:
     benchmark = benchmark_of(cell)
     oracle = Oracle(benchmark.pool)
     answers_N = np.full(len(benchmark.pool), acquisition.NOT_ASKED, dtype=np.int64)
-    for index in oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id):
+    for index in initial_draw(cell, oracle)[0]:
         label = oracle.ask(index).label
         answers_N[index] = benchmark.n_classes if label is None else label
     return answers_N
@@ -150,28 +158,47 @@ def finished(cell: Cell, *, root: Path | None = None, device: torch.device | Non
     return folder(cell, root, benchmark_of(cell), device).done
 
 
+def numbers(row: dict) -> dict:
+    """A row of `stages.csv` or `seconds.csv` as it was before it became text."""
+    exact = ("stage", *KINDS, "cost")
+    return {name: (int if name in exact else float)(value) for name, value in row.items()}
+
+
+def initial_draw(cell: Cell, oracle: Oracle) -> tuple[list[int], str]:
+    """What is examined for the initial set of a seed, and its hash: the same for every method under either protocol."""
+    examined = oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id)
+    return examined, sha256(canonical(examined).encode())[:12]
+
+
+def stored(cell: Cell, run_folder: RunFolder, benchmark: Benchmark) -> list[dict]:
+    """The records (see `run`) of the stages that are on disk, read without the run's lock; nothing is run."""
+    run_folder.load()
+    made = {
+        "initial_hash": initial_draw(cell, Oracle(benchmark.pool))[1], "fingerprint": benchmark.fingerprint,
+        "device": run_folder.about["device"], "version": __version__,
+    }  # fmt: skip
+    rows = zip(run_folder.read("stages.csv"), run_folder.read("seconds.csv"), strict=True)
+    return [{**numbers(row), **numbers(times), **made} for row, times in rows]
+
+
 def finish(cell: Cell, **options) -> list[dict]:
     """All records of `cell`, running what is missing; see `run`."""
     return list(run(cell, **options))
 
 
 class Loop:
-    """The state of one run between stages: answers so far, their kinds, the learner.
-
-    `initial_hash` names the initial draw, which is the same for every method of a seed under either `initial` protocol.
-    """
+    """The state of one run between stages: answers so far, their kinds, the learner."""
 
     def __init__(self, cell: Cell, benchmark: Benchmark, run_folder: RunFolder, root: Path, device, progress: bool):
         self.cell, self.benchmark, self.folder, self.recipe = cell, benchmark, run_folder, cell.recipe
-        setting = setting_of(cell, root=root, device=device, progress=progress)
+        setting = setting_of(cell, root=root, device=device, progress=progress, benchmark=benchmark)
         self.images = setting.images_NCHW
-        self.test_images = torch.from_numpy(np.array(benchmark.test_images_MCHW)).to(device)
+        self.test_images = resident(benchmark.test_images_MCHW, device)
         self.learner = learners.get(cell.learner)(setting, **cell.learner_options)
         self.oracle = Oracle(benchmark.pool)
         self.answers_N = np.full(len(self.images), acquisition.NOT_ASKED, dtype=np.int64)
         self.counts = [0, 0, 0]
-        examined = self.oracle.examine(rng.numpy_stream(cell.seed, "initial"), self.recipe.initial_id)
-        self.initial_hash = sha256(canonical(examined).encode())[:12]
+        examined, self.initial_hash = initial_draw(cell, self.oracle)
         id_only = cell.initial == "paper" and not self.learner.pays_for_all
         self.initial = [i for i in examined if self.oracle.is_id(i)] if id_only else examined
 
@@ -199,10 +226,7 @@ class Loop:
             same_start = int(row["stage"]) > 0 or [int(pick["index"]) for pick in mine] == self.initial
             if not same_start or [int(row[k]) for k in KINDS] != self.counts:
                 raise StoreError(f"{self.folder.path}: picks and stages disagree; delete it to start this run again")
-            yield self._record(
-                {name: (float if name == "accuracy" else int)(value) for name, value in row.items()},
-                {name: (int if name == "stage" else float)(value) for name, value in times.items()},
-            )
+            yield self._record(numbers(row), numbers(times))
         if not self._done(self.folder.stages):
             self.learner.restore(self.folder.learner_state(str(self.images.device)))
 
@@ -273,21 +297,3 @@ class Loop:
         """Share of the test set, all iD, whose largest of the K iD probabilities is its class."""
         probs_MC = self.learner.predict(self.test_images)[:, : self.benchmark.n_classes]
         return float((probs_MC.argmax(1) == self.benchmark.test_labels_M).mean())
-
-
-class Clock:
-    """Seconds by phase: `with clock("train"): ...`"""
-
-    def __init__(self):
-        self.spent = {"train": 0.0, "extract": 0.0, "choose": 0.0}
-
-    @contextlib.contextmanager
-    def __call__(self, phase: str):
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent[phase] += time.perf_counter() - start
-
-    def seconds(self) -> dict:
-        return {f"{phase}_seconds": round(value, 4) for phase, value in self.spent.items()}

@@ -86,6 +86,7 @@ class Supervised:
 
     shows = ("features", "probs", "head")
     pays_for_all = False  # under `initial="paper"` it sees and pays for the initial set's iD samples only
+    pretrained = False  # begins with the stage-0 representation, which all such runs of a seed share
     spectral = False
 
     def __init__(self, setting: Setting):
@@ -134,6 +135,7 @@ class Contrastive:
 
     shows = ("features", "probs", "head")
     pays_for_all = True
+    pretrained = True
 
     def __init__(self, setting: Setting, *, features: Features = "encoder"):
         self.setting, self.which = setting, features
@@ -178,6 +180,7 @@ class Probe:
 
     shows = ("features", "probs", "head")
     pays_for_all = True
+    pretrained = True
 
     def __init__(self, setting: Setting, *, features: Features = "encoder"):
         self.setting, self.which = setting, features

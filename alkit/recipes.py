@@ -168,9 +168,12 @@ POSITIVE = (
 )
 
 
+KINDS = get_type_hints(Recipe)
+
+
 def check(recipe: Recipe) -> None:
     """ValueError where a value has the wrong type or makes no sense; names the value and what it must be."""
-    for name, kind in get_type_hints(Recipe).items():
+    for name, kind in KINDS.items():
         value, above = getattr(recipe, name), 0 if name in POSITIVE else None
         if not _fits(value, kind, above):
             wanted = "a positive whole number of iD samples" if name in QUOTAS else _describe(kind, above)

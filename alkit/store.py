@@ -19,7 +19,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,14 +29,14 @@ PICKS = ("stage", "position", "index", "kind", "label")
 STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
-OURS = (  # what alkit leaves in a runs folder; two dashes: benchmark-profile-name
-    "cells/*-*/*+*-s*/*", "cache/*-*.*", "notebooks/*-*/[0-9][0-9]_*.ipynb",
-    "figures/*-*-*", "figures/plotly.min.js", "figures/results/*-*.csv", "figures/**/.*.part",
-)  # fmt: skip
 
 
 class StoreError(RuntimeError):
     """Something on disk is not what this run needs; the message names the file and what to do."""
+
+
+class InUse(StoreError):
+    """Another process is at work in the folder."""
 
 
 def runs_folder() -> Path:
@@ -151,6 +150,13 @@ class Cache:
         return from_bytes(data)
 
 
+def journal(folder: Path) -> dict:
+    """What the `progress.json` of a run directory says, unchecked; {} where there is none, or none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / "progress.json").read_bytes())
+    return {}
+
+
 class RunFolder:
     """One run directory, held by one process at a time. Use as a context manager."""
 
@@ -167,7 +173,7 @@ class RunFolder:
         try:
             self._lock.acquire()
         except Timeout:
-            raise StoreError(f"{self.path} is in use by another process; wait for it, or stop it") from None
+            raise InUse(f"{self.path} is in use by another process; wait for it, or stop it") from None
         try:
             self._open()
         except BaseException:
@@ -182,7 +188,12 @@ class RunFolder:
         file = self.path / "config.json"
         if not file.exists():
             write_atomic(file, json.dumps({"config": self.config, "about": self.about}, indent=1).encode())
-        known = self._json(file, "config", "about")
+        self.load()
+        self._tidy()
+
+    def load(self) -> None:
+        """Take in what is on disk, every byte held against the journal; needs no lock and changes nothing there."""
+        known = self._json(self.path / "config.json", "config", "about")
         if known["config"] != self.config:
             keys = sorted(set(known["config"]) | set(self.config))
             wrong = [k for k in keys if known["config"].get(k) != self.config.get(k)]
@@ -197,7 +208,6 @@ class RunFolder:
             if self.progress != sealed(self.progress):
                 raise StoreError(f"{journal} was edited; delete {self.path} to start this run again")
             self._check_tables()
-        self._tidy()
 
     def _json(self, file: Path, *parts: str) -> dict:
         """The object in `file`, which must hold the objects `parts`."""
@@ -257,9 +267,7 @@ class RunFolder:
     @property
     def done(self) -> bool:
         """Whether the run's last stage is on disk; readable without entering the folder."""
-        with contextlib.suppress(OSError, ValueError):
-            return bool(json.loads((self.path / "progress.json").read_bytes()).get("done"))
-        return False
+        return bool(journal(self.path).get("done"))
 
     def commit(self, *, picks: list[dict], stage: dict, seconds: dict, learner: dict, done: bool) -> None:
         """Make one stage count, whole or, if the process dies on the way, not at all. `done`: it was the last."""
@@ -287,14 +295,3 @@ class RunFolder:
         except OSError as error:
             remedy = "free some space and run again: it goes on from the last finished stage"
             raise StoreError(f"could not write {path}: {error.strerror or error}; {remedy}") from error
-
-
-def remove(folder: Path) -> None:
-    """Delete `folder` if alkit made every file in it; StoreError, with nothing deleted, where one is not its own."""
-    ours = {path for pattern in OURS for path in folder.glob(pattern)}
-    files = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
-    foreign = [path for path in files if path not in ours]
-    if foreign or folder.is_symlink() or not folder.is_dir():
-        named = ", ".join(str(path.relative_to(folder)) for path in foreign[:5]) or "it is no folder of its own"
-        raise StoreError(f"{folder} holds things that are not alkit's ({named}); delete it by hand")
-    shutil.rmtree(folder)

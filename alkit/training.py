@@ -7,8 +7,10 @@ nothing waits for the device inside an epoch.
 import contextlib
 import functools
 import math
+import warnings
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
@@ -68,6 +70,13 @@ def limited(function):
             return function(*args, **options)
 
     return run
+
+
+def resident(images_NCHW: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The images on `device`. On a CPU this is the array's own memory, which others may map: do not write."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(images_NCHW).to(device)
 
 
 def to_float(images_BCHW: torch.Tensor) -> torch.Tensor:

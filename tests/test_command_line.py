@@ -161,7 +161,7 @@ def test_help_and_version_answer_at_once():
     assert (version.returncode, version.stdout.strip()) == (0, alkit.__version__)
 
 
-@pytest.mark.parametrize("name", ["run", "table", "data", "clean"])
+@pytest.mark.parametrize("name", ["run", "sweep", "table", "data", "clean"])
 def test_every_command_has_help(name, say):
     status, out, _ = say(name, "--help")
     assert status == 0 and "usage: python -m alkit" in out and len(out.splitlines()) >= 5

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import contents, run_folder, tables, tiny
 
-from alkit import benchmarks, experiment, store
+from alkit import benchmarks, cleaning, experiment, store
 from alkit.store import Cache, RunFolder, StoreError
 
 
@@ -353,7 +353,7 @@ def runs_of_alkit(root):
 
 def test_remove_deletes_runs(tmp_path):
     runs_of_alkit(tmp_path / "runs")
-    store.remove(tmp_path / "runs")
+    cleaning.remove(tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
@@ -369,7 +369,7 @@ def test_remove_refuses_a_folder_with_foreign_things_and_deletes_nothing(foreign
     path.write_text("not alkit's")
     before = contents(tmp_path)
     with pytest.raises(StoreError, match="holds things that are not alkit's .* delete it by hand") as error:
-        store.remove(tmp_path / "runs")
+        cleaning.remove(tmp_path / "runs")
     assert foreign in str(error.value)
     assert contents(tmp_path) == before
 
@@ -383,5 +383,5 @@ def test_remove_follows_no_link(tmp_path):
     before = contents(tmp_path)
     for folder in ("runs", "link"):
         with pytest.raises(StoreError, match="delete it by hand"):
-            store.remove(tmp_path / folder)
+            cleaning.remove(tmp_path / folder)
     assert contents(tmp_path) == before
