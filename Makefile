@@ -12,12 +12,13 @@ BENCHMARK ?= mixdigits
 PROFILE ?= laptop
 SEEDS ?= $(if $(filter mixdigits,$(BENCHMARK)),5,1)
 BIN := .venv/bin
-RUN := $(BIN)/python -m alkit run all -p benchmark $(BENCHMARK) -p profile $(PROFILE) -p n_seeds $(SEEDS)
+RUN := $(BIN)/python -m alkit run
+ON := -p benchmark $(BENCHMARK) -p profile $(PROFILE)
 
 .PHONY: study test lab figures notebooks peers bench clean
 
 study: .venv/ready
-	$(RUN)
+	$(RUN) all $(ON) -p n_seeds $(SEEDS)
 	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE)
 
 # a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails; no pictures of it
@@ -30,7 +31,8 @@ lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
 
 figures: .venv/ready
-	$(RUN) -p publish true
+	$(RUN) 01 02 03 04 $(ON) -p n_seeds $(SEEDS) -p publish true
+	$(RUN) 05 $(ON) -p n_seeds 20 -p n_toys 20 -p publish true
 	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE) --committed
 
 # only outputs of cells tagged keep_output stay; counts and ids must, or nbval refuses them
