@@ -203,7 +203,13 @@ def test_strategies_of_a_seed_share_all_but_their_own_choices(learner, tmp_path)
     assert len(checkpoints) == 1 and len(bought) == 3
 
 
-@pytest.mark.parametrize(("learner", "strategy"), METHODS)
+OTHERS = [
+    ("probe", name) for name, known in acquisition.STRATEGIES.items()
+    if not known.reference and name not in {strategy for _, strategy in METHODS}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("learner", "strategy"), METHODS + OTHERS)
 def test_hidden_labels_of_unasked_samples_change_nothing_that_is_asked(learner, strategy, tmp_path):
     """G6: with the hidden labels and kinds of all unasked samples shuffled, the order of the questions is the same.
 

@@ -1,6 +1,8 @@
 """Measures every strategy (`bench_strategies.py`) and keeps the table, with the machine it was made on.
 
-python tests/benchmarks/strategies.py [CSV]      by default figures/results/benchmark-strategies.csv
+python tests/benchmarks/strategies.py [stage] [growth] [beside]      by default all three parts
+
+The table is written after each part, in which that part's rows take the place of earlier ones.
 """
 
 import json
@@ -13,21 +15,34 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE.parents[1] / "figures" / "results" / "benchmark-strategies.csv"
+PARTS = {"stage": "stage", "growth": "growth", "beside": "beside scikit-activeml"}
 
 
-def main(target: Path = TABLE) -> int:
-    """Run the benchmark in a process of its own and write its table; the exit status is pytest's."""
+def main(parts: list[str]) -> int:
+    """Run each part in a process of its own and write its rows; the exit status is the first of pytest's that is not 0."""
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        sys.exit(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    for part in parts or PARTS:
+        status, found = measured(part)
+        if status:
+            return status
+        kept = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=found.columns)
+        table = pd.concat([kept[kept["table"] != PARTS[part]], found]) if len(kept) else found
+        table.to_csv(TABLE, index=False, lineterminator="\n")
+        print(found.drop(columns="machine").to_string())
+    return 0
+
+
+def measured(part: str) -> tuple[int, pd.DataFrame | None]:
+    """(pytest's exit status, the rows of `part`)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        plugins = ["-o", "addopts=", f"--benchmark-json={report}", "--benchmark-disable-gc"]
+        options = ["-o", "addopts=", f"--benchmark-json={report}", "--benchmark-disable-gc", "-k", part]
         status = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", str(HERE / "bench_strategies.py"), *plugins], check=False
+            [sys.executable, "-m", "pytest", "-q", str(HERE / "bench_strategies.py"), *options], check=False
         ).returncode
-        if status == 0:
-            table = rows(json.loads(report.read_text()))
-            table.to_csv(target, index=False, lineterminator="\n")
-            print(table.drop(columns="machine").to_string())
-    return status
+        return status, None if status else rows(json.loads(report.read_text()))
 
 
 def rows(report: dict) -> pd.DataFrame:
@@ -56,4 +71,4 @@ def _version(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:2])))
+    sys.exit(main(sys.argv[1:]))
