@@ -19,7 +19,7 @@ PARTS = {"stage": "stage", "growth": "growth", "beside": "beside scikit-activeml
 
 
 def main(parts: list[str]) -> int:
-    """Run each part in a process of its own and write its rows; the exit status is the first of pytest's that is not 0."""
+    """Run each part in a process of its own and write its rows; the exit status is the first that is not 0."""
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         sys.exit(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
