@@ -103,10 +103,11 @@ def _config(folder: Path) -> dict:
 def order(todo: list[Planned], jobs: int) -> list[Planned]:
     """Long cells first, and such that workers do not wait for each other.
 
-    Runs that begin with the same stage-0 representation wait for the first of them: those firsts come first. Where
-    they are too few to keep every worker busy, what needs no representation is run before the others that do.
+    Runs that begin with the same stage-0 representation wait for the first of them: those firsts come first, and what
+    waits for the last of them comes last. Where they are too few to keep every worker busy, what needs no
+    representation is run before the others that do.
     """
-    todo = sorted(todo, key=lambda one: (one.cell.learner != "contrastive", one.cell.strategy, one.cell.seed))
+    todo = sorted(todo, key=lambda one: (one.cell.learner != "contrastive", one.cell.seed, one.cell.strategy))
     firsts: dict[str, Planned] = {}
     for one in todo:
         if learners.get(one.cell.learner).pretrained:

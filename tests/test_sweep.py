@@ -476,6 +476,7 @@ def test_workers_do_not_wait_for_one_representation_while_there_is_other_work(se
         ("contrastive", "random_cl"),
         ("contrastive", "distance_cl"),
         ("probe", "margin"),
+        ("probe", "entropy"),
         ("supervised", "random"),
     ]
     cells = [tiny(learner, name, seed) for learner, name in names for seed in range(seeds)]
@@ -483,6 +484,8 @@ def test_workers_do_not_wait_for_one_representation_while_there_is_other_work(se
     assert len(todo) == len(cells) and {one.folder.path for one in todo} == {one.folder.path for one in todo}
     assert [one.cell.seed for one in todo[:seeds]] == list(range(seeds))
     assert {one.cell.learner for one in todo[:seeds]} == {"contrastive"}
+    waiting = [one.cell.seed for one in todo[seeds:] if one.cell.learner == "probe"]
+    assert waiting == sorted(waiting)  # what waits for the representation that is begun last comes last
     following = todo[seeds].cell.learner
     assert following == ("supervised" if seeds < jobs else "contrastive")
 
