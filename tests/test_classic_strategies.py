@@ -292,14 +292,17 @@ def test_alfa_mix_fill_is_without_replacement_and_random_when_no_prediction_chan
     assert sorted(orders[0]) == sorted(orders[1]) == make_view(pool).unasked.tolist()
 
 
-@pytest.mark.parametrize("cap", [0.05, 0.2, 0.3, 1.0])
-def test_alfa_mix_raises_the_cap_until_there_are_more_candidates_than_the_quota(cap):
-    pool = make_pool(n=300, labelled=40, quota=25, seed=4)
+@pytest.mark.parametrize(("cap", "quota"), [(0.05, 25), (0.2, 25), (0.3, 25), (1.0, 25), (0.05, "just met")])
+def test_alfa_mix_raises_the_cap_until_there_are_more_candidates_than_the_quota(cap, quota):
+    pool = make_pool(n=300, labelled=40, seed=4)
     view = make_view(pool, 5)
     positions, _ = shuffled_positions(view, 5)
     rate = gradients.mixing_rate(view.head, positions, gradients.anchors(view), clip=True)
     levels = [positions[cap * level / 2 * rate > 1] for level in range(1, math.ceil(1 / cap) + 1)]  # sqrt(D) is 2
-    candidates = next((level for level in levels if len(level) > 25), levels[-1])
+    if quota == "just met":  # as many as the quota are not more
+        quota = next(len(low) for low, high in itertools.pairwise(levels) if 0 < len(low) < len(high))
+    view = make_view(pool | {"quota": quota}, 5)
+    candidates = next((level for level in levels if len(level) > quota), levels[-1])
     picks = list(order("alfa_mix", view, cap=cap, auxiliary_filter=False))
     assert 0 < len(candidates) < len(picks) and set(picks[: len(candidates)]) == set(candidates.tolist())
 
