@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tqdm import tqdm
+
 from .experiment import Cell
 from .store import InUse, journal, writable
 
@@ -169,6 +171,7 @@ class Local:
 def _child(task: Task, pipe) -> None:
     """What a local process does: one task. It ends with its parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
     os.environ |= {"OMP_NUM_THREADS": str(task.threads), "ALKIT_RUNS": str(task.root)}  # for kernels that it starts
     pipe.send(work(task))
 

@@ -160,6 +160,7 @@ def test_workers_and_parent_killed_at_random_moments_lose_nothing(tmp_path):
                 continue
             assert (status := running.returncode) == 0, err
             assert f"{cells // 2}/{cells // 2}" in out and " 0 failed" in out
+            assert "leaked" not in err  # semaphores of killed workers
     print(f"{kills} kills of workers, {parents} of parents, {starts} starts, {time.monotonic() - began:.0f} s")
     assert kills >= wanted and parents == 1
     assert results_of(tmp_path / "runs") == expected
