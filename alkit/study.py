@@ -177,6 +177,16 @@ def cells_of(
     return cells
 
 
+def ceiling_cells(benchmark: str, profile: str, learner: str, seed: int, n_seeds: int) -> list:
+    """The all-iD ceiling: `learner` with every iD sample of the pool labelled in one stage, and no other bought."""
+    from .benchmarks import ID, load
+
+    pool = load(benchmark, share=recipes.recipe(benchmark, profile).share).pool
+    everything = int((pool.category_N == ID).sum())
+    changes = {"stage_id": everything, "stop_id": everything}
+    return cells_of(benchmark, profile, [f"{learner}+oracle_random"], seed, n_seeds, changes=changes)
+
+
 def parse_method(text: str) -> dict:
     """What "learner(option=value, ...)+strategy(option=value, ...)+stop=round" says, as fields of a cell.
 

@@ -60,6 +60,12 @@ def test_plane_shows_table_2_and_joins_the_ranked_that_no_other_beats_in_both(df
         assert (x, y) == tuple(table.loc[f"{name}, probe", ["cost_mean", "accuracy_mean"]])
 
 
+def test_plane_draws_the_ceiling_where_it_is_known(df):
+    assert not figures.plane(df).layout.shapes
+    (line,) = figures.plane(df, ceiling=0.987).layout.shapes
+    assert line.y0 == line.y1 == pytest.approx(98.7)
+
+
 def test_learners_stay_in_the_names_where_there_are_several(df):
     both = pd.concat([df, df[df["strategy"] == "margin"].assign(learner="contrastive")])
     assert {"margin, probe", "margin, contrastive"} <= {name for _, name in bars(figures.bought(both))}

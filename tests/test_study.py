@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from conftest import python
 
-from alkit import experiment, study
+from alkit import benchmarks, experiment, study
 from alkit.experiment import Cell
 from alkit.store import StoreError
 
@@ -149,6 +149,14 @@ def test_no_methods_are_the_papers():
     cells = study.cells_of("mixdigits", "smoke", [], 0, 1)
     assert [f"{cell.learner}+{cell.strategy}" for cell in cells] == list(study.METHODS)
     assert study.paper_methods("mixcifar60-scenes")[3] == "supervised_sn+ddu"
+
+
+def test_ceiling_is_a_cell_that_labels_every_id_sample_in_one_stage_after_the_first():
+    n_id = int((benchmarks.load("mixdigits").pool.category_N == benchmarks.ID).sum())
+    cells = study.ceiling_cells("mixdigits", "smoke", "probe", 3, 2)
+    assert [(cell.strategy, cell.seed, cell.changes) for cell in cells] == [
+        ("oracle_random", seed, {"stage_id": n_id, "stop_id": n_id}) for seed in (3, 4)
+    ]
 
 
 def test_method_with_options_is_the_cell_that_it_says():

@@ -128,10 +128,11 @@ def _without_outliers(values: pd.Series) -> list[float]:
     return [0, 1.05 * values[values <= 5 * values.median()].max()]
 
 
-def plane(df: pd.DataFrame, *, log_cost: bool = False) -> go.Figure:
+def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = None) -> go.Figure:
     """Annotation cost and accuracy of each method at its last stage, mean and standard deviation over seeds.
 
-    Left and up is better; the line joins the methods that no ranked other beats in both.
+    Left and up is better; the dotted line joins the methods that no ranked other beats in both. `ceiling`: the accuracy
+    (0 to 1) with all iD samples labelled, a dashed line.
     """
     table, fig = metrics.table2(df), go.Figure()
     names, ranked = _short(table.index), table["family"] != "reference"
@@ -168,6 +169,10 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False) -> go.Figure:
     if log_cost:
         fig.update_xaxes(type="log", tickvals=[m * 10**k for k in range(6) for m in (1, 2, 3, 5)])
     fig.update_yaxes(title_text="test accuracy at the last stage (%)")
+    if ceiling is not None:
+        text = f"all iD samples of the pool labelled: {100 * ceiling:.1f} %"
+        at = dict(annotation_text=text, annotation_position="top right", annotation_font=dict(size=11, color=TEXT))
+        fig.add_hline(y=100 * ceiling, line=dict(color=TEXT, dash="dash", width=1), **at)
     fig.update_layout(legend=dict(orientation="h", x=0, y=-0.13, yanchor="top"))
     return layout(
         fig, "What a strategy costs, and what it is worth", f"{about(df)}; bars: 1 standard deviation over seeds",
