@@ -171,7 +171,7 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = N
     fig.update_yaxes(title_text="test accuracy at the last stage (%)")
     if ceiling is not None:
         text = f"all iD samples of the pool labelled: {100 * ceiling:.1f} %"
-        at = dict(annotation_text=text, annotation_position="top right", annotation_font=dict(size=11, color=TEXT))
+        at = dict(annotation_text=text, annotation_position="top", annotation_font=dict(size=11, color=TEXT))
         fig.add_hline(y=100 * ceiling, line=dict(color=TEXT, dash="dash", width=1), **at)
     fig.update_layout(legend=dict(orientation="h", x=0, y=-0.13, yanchor="top"))
     return layout(
