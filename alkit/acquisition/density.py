@@ -1,15 +1,14 @@
 """Strategies that rank by a density of the feature space."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.special import logsumexp
-from threadpoolctl import threadpool_limits
 
 from alkit.acquisition import View, ranked, strategy
+from alkit.acquisition.geometry import by_chunks
 
 HELD_OUT = 5  # of how many labels of a class one is kept from the fit
 
@@ -121,10 +120,7 @@ def _factor(group_ND: np.ndarray) -> np.ndarray:
 
 def log_density(features_ND: np.ndarray, gaussians: Gaussians, *, chunk: int = 8192) -> np.ndarray:
     """Log-density (N,) of the mixture at each row, in float64 and in log space throughout; `chunk` rows at a time."""
-    chunks = [features_ND[i : i + chunk] for i in range(0, len(features_ND), chunk)]
-    # Threads share out whole chunks and none splits a sum: results do not depend on the number of cores.
-    with threadpool_limits(1), ThreadPoolExecutor() as threads:
-        return np.concatenate(list(threads.map(lambda rows_ND: _chunk_log_density(rows_ND, gaussians), chunks)))
+    return by_chunks(lambda rows: _chunk_log_density(features_ND[rows], gaussians), len(features_ND), chunk=chunk)
 
 
 def _chunk_log_density(features_ND: np.ndarray, gaussians: Gaussians) -> np.ndarray:

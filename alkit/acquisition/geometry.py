@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
@@ -31,14 +32,15 @@ def candidate_groups(view: View, *, auxiliary_filter: bool) -> list[np.ndarray]:
 def by_chunks(function: Callable[[slice], np.ndarray], n: int, *, chunk: int) -> np.ndarray:
     """`function` of consecutive slices of range(n), n >= 1, concatenated; every one of them, the last short one too.
 
-    Threads share out whole chunks and BLAS runs on one thread within each: results do not depend on the core count.
+    Threads, as many as torch may use, share out whole chunks, and BLAS runs on one thread within each: results do not
+    depend on the core count.
     """
     slices = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
-    if len(slices) == 1:  # waking a thread costs more than a small pool's work
-        with threadpool_limits(1):
+    with threadpool_limits(1):
+        if len(slices) == 1:  # waking a thread costs more than a small pool's work
             return function(slices[0])
-    with threadpool_limits(1), ThreadPoolExecutor() as threads:
-        return np.concatenate(list(threads.map(function, slices)))
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            return np.concatenate(list(threads.map(function, slices)))
 
 
 def unit_rows(rows_ND: np.ndarray) -> np.ndarray:
