@@ -74,7 +74,9 @@ def union(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return rows.assign(
         method=metrics.method(rows),
         learner_name=[_name(name, own.get("learner", {})) for name, own in zip(rows["learner"], options, strict=True)],
-        strategy_name=[_name(name, own.get("strategy", {})) for name, own in zip(rows["strategy"], options, strict=True)],
+        strategy_name=[
+            _name(name, own.get("strategy", {})) for name, own in zip(rows["strategy"], options, strict=True)
+        ],
     )
 
 
