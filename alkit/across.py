@@ -103,13 +103,25 @@ def differences(df: pd.DataFrame, number: str = "area", *, baseline: str = "rand
 def agreement(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """The strategies that two tables of `differences` share: `family` and each table's `mean, low, high, p_holm`.
 
-    Columns end in `_one` and `_other`. ValueError where they share none.
+    Columns end in `_one` and `_other`. ValueError where they share none, or one has a single seed and so no interval.
     """
+    if (few := min(one["n_seeds"].min(), other["n_seeds"].min())) < 2:
+        raise ValueError(f"a difference needs an interval, and so several seeds; got {few}")
     wanted = ["mean", "low", "high", "p_holm"]
     joint = one[["family", *wanted]].join(other[wanted], lsuffix="_one", rsuffix="_other", how="inner")
     if joint.empty:
         raise ValueError("the two tables share no strategy")
     return joint
+
+
+def blocks(df: pd.DataFrame, *, baseline: str = "random") -> list[pd.DataFrame]:
+    """`per_run` of every set of runs in `df` (an `evidence.union`) that may be compared: learner by learner, crossings.
+
+    A learner whose strategies were run without the baseline has none.
+    """
+    learners = dict.fromkeys(df.loc[df["strategy_name"] == baseline, "learner_name"])
+    sets = [evidence.of_learner(df, learner, baseline=baseline) for learner in learners]
+    return [per_run(rows) for rows in [*sets, *crossings(df, baseline=baseline)] if rows["method"].nunique() > 1]
 
 
 def verdict(joint: pd.DataFrame) -> dict:

@@ -112,6 +112,21 @@ def of_learner(df: pd.DataFrame, learner: str, *, baseline: str = "random") -> p
     return balanced(df[df["learner_name"] == learner], "strategy_name", baseline=baseline)
 
 
+def paper_rows(df: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the paper's own pairings of learner and strategy, cut to the seeds that all of them have."""
+    names = set(metrics.PAPER_METHODS.values())
+    return balanced(df[df["method"].isin(names)], baseline="Random")
+
+
+def fullest(df: pd.DataFrame, *, baseline: str = "random") -> str:
+    """The learner with most runs among those that were run with the baseline. ValueError where there is none."""
+    learners = df.loc[df["strategy_name"] == baseline, "learner_name"]
+    runs = df[df["learner_name"].isin(learners)].drop_duplicates(["method", "seed"])["learner_name"].value_counts()
+    if runs.empty:
+        raise ValueError(f"no learner was run with {baseline!r}, which the others are compared with")
+    return runs.index[0]
+
+
 def inventory(df: pd.DataFrame, benchmark: str) -> pd.DataFrame:
     """What a `union` holds of each learner, and what the benchmark's committed sweep asks for; index `learner`.
 

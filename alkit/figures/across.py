@@ -17,7 +17,7 @@ LEARNERS = {  # colour, symbol
 OTHERS = ((PALETTE[9], "cross"), (PALETTE[5], "triangle-up"), (PALETTE[7], "pentagon"))
 SHARES = ("area", "accuracy", "cost", "cost_per_accuracy", "purity")
 PARTS = dict(zip(across.PARTS, (  # colour, hatching
-    (PALETTE[1], ""), (PALETTE[0], "/"), (PALETTE[3], "x"), (TEXT, "."), (FAINT, ""),
+    (PALETTE[1], ""), (PALETTE[0], "/"), (PALETTE[3], "x"), (TEXT, ""), (FAINT, ""),
 )))  # fmt: skip
 SHORT = {"area": "accuracy for the same money", "area_labels": "accuracy for the same labels",
          "accuracy": "final accuracy", "cost": "annotation cost", "cost_per_accuracy": "cost per 1 % of accuracy",
@@ -44,7 +44,9 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
     order = [name for name in (*LEARNERS, *names["learner_name"]) if name in set(names["learner_name"])]
     order, styles = list(dict.fromkeys(order)), learner_styles(list(dict.fromkeys(order)))
     zero = methods[order[0], baseline]
-    found = paired.differences(runs, zero, number).join(names)
+    found = paired.differences(runs, zero, number)
+    found.loc[zero, ["mean", "low", "high", "p_holm"]] = [0.0, 0.0, 0.0, 1.0]  # of itself: a mark on its line
+    found = found.join(names)
     means = found.groupby("strategy_name")["mean"].mean().sort_values(ascending=not paired.NUMBERS[number])
     rows, fig = list(means.index), go.Figure()
     spans = found.groupby("strategy_name")["mean"].agg(["min", "max"]).loc[rows]
@@ -78,12 +80,13 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=rows, showgrid=False)
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     wins = "more is better" if paired.NUMBERS[number] else "less is better"
+    note = paired.seeds_note(int(found["n_seeds"].iloc[0]), len(found) - 1)
     return layout(
         fig, "Which earns the gain, the learner or the strategy?",
         f"{about(df)}; mean and 95 % bootstrap interval, paired by seed; {wins}; filled: p < 0.05 after Holm<br>"
         f"dotted lines: {baseline} on each learner. Far lines: the learner matters; marks far from their line: the "
-        "strategy does",
-        200 + ROW * len(rows), top=130,
+        f"strategy does<br><span style='font-size:12px'>{note}</span>",
+        220 + ROW * len(rows), top=150,
     )  # fmt: skip
 
 
@@ -133,7 +136,8 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
     names = [name if count else "" for name, count in zip(joint.index, sure, strict=True)]
     spreads = [(joint[f"high_{side}"] - joint[f"low_{side}"]) / 2 for side in ("one", "other")]
     spots = np.array(text_positions(
-        pixels(joint["mean_one"], spreads[0], 780), pixels(joint["mean_other"], spreads[1], 480), names
+        pixels(joint["mean_one"], spreads[0], 780), pixels(joint["mean_other"], spreads[1], 480), names,
+        letter=6.8,
     ))  # fmt: skip
     for level in (dict(x=0), dict(y=0)):
         draw = fig.add_vline if "x" in level else fig.add_hline
@@ -152,7 +156,7 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
         fig.add_trace(
             go.Scatter(
                 x=rows["mean_one"], y=rows["mean_other"], name=metrics.FAMILIES[family], mode="markers+text", **bars,
-                text=np.array(names, object)[own], textposition=spots[own], cliponaxis=False,
+                text=np.array([f" {name} " for name in names], object)[own], textposition=spots[own], cliponaxis=False,
                 textfont=dict(size=12, color=colour), hovertext=list(rows.index),
                 marker=dict(
                     color=colour, size=10, line=dict(width=2, color=colour),

@@ -6,15 +6,15 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit import choice, paired, ranking
-from alkit.figures.comparison import ROW
+from alkit.figures.comparison import ROW, UNITS
 from alkit.figures.results import about
 from alkit.figures.strategies import short
 from alkit.figures.style import FAMILY_STYLE, PALETTE, TEXT, layout, transparent
 
 BETTER, NEITHER, WORSE = PALETTE[0], "rgba(0,0,0,0)", PALETTE[8]
 COLUMNS = {  # of the scorecard: title, format
-    "area": ("accuracy<br>for the<br>same money", "{:.1f}"),
-    "area_labels": ("accuracy<br>for the<br>same labels", "{:.1f}"),
+    "area": ("accuracy,<br>same<br>money", "{:.1f}"),
+    "area_labels": ("accuracy,<br>same<br>labels", "{:.1f}"),
     "accuracy": ("final<br>accuracy", "{:.1f}"), "cost": ("looks", "{:,.0f}"),
     "cost_per_accuracy": ("looks<br>per 1 %", "{:.2f}"), "to_target": ("looks to<br>{target:g} %", "{:,.0f}"),
     "purity": ("iD<br>share", "{:.2f}"), "ambiguous_share": ("ambiguous<br>share", "{:.2f}"),
@@ -53,7 +53,7 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
         tickvals=list(range(len(COLUMNS))), ticktext=[title.format(target=target) for title, _ in COLUMNS.values()],
         side="top", tickangle=0, showgrid=False, ticks="", range=[-0.5, len(COLUMNS) - 0.5],
     )  # fmt: skip
-    fig.update_yaxes(autorange="reversed", showgrid=False, ticks="")
+    fig.update_yaxes(range=[len(table) - 0.5, -0.5], showgrid=False, ticks="")
     last = table["family"].to_numpy()
     for row in np.flatnonzero(last[1:] != last[:-1]):
         fig.add_hline(row + 0.5, line=dict(color=TEXT, width=1))
@@ -62,7 +62,7 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
         f"{about(df)}; means. \u25b2 blue: better than {short([baseline, *table.index])[0]}, \u25bc red: worse, paired "
         "by seed, p < 0.05 after Holm<br>looks: samples shown to the oracle; to reach "
         f"{target:g} %: median, '-' where fewer than half got there (not tested); lines part the families",
-        200 + ROW * len(table), top=175, bottom=25,
+        190 + ROW * len(table), top=165, bottom=25,
     )  # fmt: skip
 
 
@@ -91,13 +91,13 @@ def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
             ), 1, panel,
         )  # fmt: skip
     fig.update_xaxes(range=[0, 118], tickvals=[0, 50, 100], title_text="%")
-    fig.update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False, ticks="")
     hidden = runs.loc[runs["family"] != "reference", "method"].nunique() - len(chances)
-    rest = f"; {hidden} others are below {least:.0%} everywhere" if hidden else ""
+    rest = f"; {hidden} others are below {100 * least:g} % everywhere" if hidden else ""
     return layout(
         fig, "Who is likely to be the best?",
         f"{about(df)}; probability of the best mean, seeds drawn again with replacement{rest}",
-        230 + ROW * len(chances), top=140,
+        215 + ROW * len(chances), top=125,
     )  # fmt: skip
 
 
@@ -149,14 +149,15 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
                 text=list(own.index), hovertemplate="observed: %{text}, %{x:.2f}<extra></extra>",
             )
         )  # fmt: skip
-    fig.add_hline(
-        n_seeds, line=dict(color=TEXT, dash="dot", width=1.5), annotation_text=f"these tables: {n_seeds} seeds",
-        annotation_position="bottom right",
+    fig.add_hline(n_seeds, line=dict(color=TEXT, dash="dot", width=1.5))
+    fig.add_annotation(
+        x=1, xref="paper", xanchor="right", y=np.log10(n_seeds), yanchor="bottom", showarrow=False,
+        text=f"these tables: {n_seeds} seeds",
     )  # fmt: skip
     ticks = [0.2, 0.5, 1, 2, 5]
-    fig.update_xaxes(type="log", title_text=f"true difference to {baseline} (points)", tickvals=ticks,
+    fig.update_xaxes(type="log", title_text=f"true difference to {baseline}: {UNITS[number]}", tickvals=ticks,
                      range=np.log10([DIFFERENCES[0], DIFFERENCES[-1]]).tolist())  # fmt: skip
-    fig.update_yaxes(type="log", title_text="seeds needed", tickvals=[2, 5, 6, 10, 20, 50, 100, 200, 500, 1000],
+    fig.update_yaxes(type="log", title_text="seeds needed", tickvals=[2, 6, 10, 20, 50, 100, 200, 500, 1000],
                      range=np.log10([2, 1000]).tolist())  # fmt: skip
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     return layout(

@@ -11,15 +11,15 @@ PLACES = {  # where a text stands: its shift from the mark, in the text's own wi
 }  # fmt: skip
 
 
-def text_positions(across_N: np.ndarray, up_N: np.ndarray, names: Sequence[str]) -> list[str]:
+def text_positions(across_N: np.ndarray, up_N: np.ndarray, names: Sequence[str], *, letter: float = 6.2) -> list[str]:
     """For each mark, given in pixels, the place around it where its text meets the fewest marks and earlier texts.
 
-    A mark without a text (an empty name) only takes its own room.
+    A mark without a text (an empty name) only takes its own room. `letter`: the mean width of one, in pixels.
     """
     taken = [(a - 6, a + 6, b - 6, b + 6) for a, b in zip(across_N, up_N, strict=True)]
     spots = []
     for a, b, name in zip(across_N, up_N, names, strict=True):
-        width = 6.2 * len(name)
+        width = letter * len(name)
         boxes = {
             spot: (a + dx * width + 8 * np.sign(dx) - width / 2, a + dx * width + 8 * np.sign(dx) + width / 2,
                    b + 13 * dy - 6, b + 13 * dy + 6)
