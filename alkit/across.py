@@ -108,7 +108,8 @@ def agreement(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     if (few := min(one["n_seeds"].min(), other["n_seeds"].min())) < 2:
         raise ValueError(f"a difference needs an interval, and so several seeds; got {few}")
     wanted = ["mean", "low", "high", "p_holm"]
-    joint = one[["family", *wanted]].join(other[wanted], lsuffix="_one", rsuffix="_other", how="inner")
+    sides = [table[wanted].add_suffix(suffix) for table, suffix in ((one, "_one"), (other, "_other"))]
+    joint = one[["family"]].join(sides, how="inner")
     if joint.empty:
         raise ValueError("the two tables share no strategy")
     return joint

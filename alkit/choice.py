@@ -20,7 +20,7 @@ WANTED = {  # number of `paired.NUMBERS` -> what someone wants who looks at it
 }
 UNITS = {"area": "%", "area_labels": "%", "accuracy": "%", "cost": "looks", "cost_per_accuracy": "looks per 1 %",
          "purity": "", "ambiguous_share": "", "seconds": "s"}  # fmt: skip
-DIGITS = {"cost": 0, "purity": 2, "ambiguous_share": 2}
+DIGITS = {"cost": 0, "cost_per_accuracy": 2, "purity": 2, "ambiguous_share": 2}
 SLOT = re.compile(r"\{([^{}]+)\}")
 CLAIM = re.compile(r"(.+?) (beats|is level with) (.+) in (\w+)")
 VALUE = re.compile(r"(\w+) of (.+)")
@@ -134,7 +134,7 @@ def _number(number: str, value: float) -> str:
 def _signed(number: str, mean: float, low: float, high: float) -> str:
     digits = DIGITS.get(number, 1)
     unit = "points" if UNITS[number] == "%" else UNITS[number]
-    return f"{mean:+,.{digits}f} [{low:+,.{digits}f} to {high:+,.{digits}f}] {unit}".rstrip()
+    return f"{mean:+,.{digits}f} {unit}".rstrip() + f" [{low:+,.{digits}f} to {high:+,.{digits}f}]"
 
 
 def scores(df: pd.DataFrame, baseline: str, target: float) -> pd.DataFrame:

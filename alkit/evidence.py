@@ -97,7 +97,7 @@ def balanced(df: pd.DataFrame, by: str = "method", *, baseline: str | None = Non
     """
     seeds = df.groupby([by, *METHOD])["seed"].agg(frozenset).groupby(by).agg(lambda own: frozenset.intersection(*own))
     if baseline is not None and baseline not in seeds.index:
-        raise ValueError(f"no {by} {baseline!r} to compare with; there are: {'; '.join(seeds.index) or 'none'}")
+        raise ValueError(f"no runs of {baseline!r} to compare with; there are: {'; '.join(seeds.index) or 'none'}")
     limit = seeds[baseline] if baseline is not None else frozenset().union(*seeds)
     choices = sorted({own & limit for own in seeds} - {frozenset()}, key=sorted)
     if not choices:
@@ -108,8 +108,15 @@ def balanced(df: pd.DataFrame, by: str = "method", *, baseline: str | None = Non
 
 
 def of_learner(df: pd.DataFrame, learner: str, *, baseline: str = "random") -> pd.DataFrame:
-    """The largest balanced set of one learner's strategies, by `strategy_name`, the baseline among them."""
-    return balanced(df[df["learner_name"] == learner], "strategy_name", baseline=baseline)
+    """The largest balanced set of one learner's strategies, by `strategy_name`, the baseline among them.
+
+    ValueError where the learner or the baseline is not there.
+    """
+    own = df[df["learner_name"] == learner]
+    if own.empty:
+        there = ", ".join(sorted(set(df["learner_name"])))
+        raise ValueError(f"these tables have no run of the learner {learner}; there are: {there}")
+    return balanced(own, "strategy_name", baseline=baseline)
 
 
 def paper_rows(df: pd.DataFrame) -> pd.DataFrame:
@@ -119,12 +126,20 @@ def paper_rows(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def fullest(df: pd.DataFrame, *, baseline: str = "random") -> str:
-    """The learner with most runs among those that were run with the baseline. ValueError where there is none."""
+    """The learner with most runs of those that were run with the baseline, of several the first of the alphabet.
+
+    ValueError where there is none.
+    """
     learners = df.loc[df["strategy_name"] == baseline, "learner_name"]
-    runs = df[df["learner_name"].isin(learners)].drop_duplicates(["method", "seed"])["learner_name"].value_counts()
+    runs = (
+        df[df["learner_name"].isin(learners)]
+        .drop_duplicates(["method", "seed"])["learner_name"]
+        .value_counts()
+        .sort_index()
+    )
     if runs.empty:
         raise ValueError(f"no learner was run with {baseline!r}, which the others are compared with")
-    return runs.index[0]
+    return runs.idxmax()
 
 
 def inventory(df: pd.DataFrame, benchmark: str) -> pd.DataFrame:

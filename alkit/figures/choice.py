@@ -120,13 +120,14 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
     if n_seeds < 2:
         raise ValueError("how many seeds a difference needs is read off the spread over seeds; this table has one")
     found, fig = paired.differences(runs, baseline, number), go.Figure()
-    for correct, name, colour, dash in (
-        (False, "one comparison alone", PALETTE[0], "dash"),
-        (True, f"after Holm's correction over {len(found)}", PALETTE[1], "solid"),
+    wide = paired.pairs(runs, baseline, number)
+    by_spread = wide[wide.std().sort_values(kind="stable").index]  # more spread needs more seeds: one method for all
+    three = [by_spread.iloc[:, round(share * (by_spread.shape[1] - 1))] for share in (0.1, 0.5, 0.9)]
+    for comparisons, name, colour, dash in (
+        (1, "one comparison alone", PALETTE[0], "dash"),
+        (len(found), f"after Holm's correction over {len(found)}", PALETTE[1], "solid"),
     ):
-        needed = np.array([paired.seeds_needed(runs, baseline, size, number, correct=correct)["seeds"]
-                           for size in DIFFERENCES])  # fmt: skip
-        low, middle, high = np.nanpercentile(needed, [10, 50, 90], axis=1)
+        low, middle, high = ([paired.seeds_of(one, size, comparisons) for size in DIFFERENCES] for one in three)
         fig.add_trace(
             go.Scatter(
                 x=[*DIFFERENCES, *DIFFERENCES[::-1]], y=[*low, *high[::-1]], fill="toself", mode="lines", line_width=0,
