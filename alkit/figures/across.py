@@ -11,8 +11,8 @@ from alkit.figures.results import HATCH, about
 from alkit.figures.style import FAINT, FAMILY_STYLE, PALETTE, TEXT, layout, transparent
 
 LEARNERS = {  # colour, symbol
-    "supervised": (PALETTE[0], "square"), "probe": (PALETTE[1], "diamond"), "contrastive": (PALETTE[3], "star"),
-    "supervised_sn": (PALETTE[2], "hexagon"),
+    "supervised": (PALETTE[11], "square"), "probe": (PALETTE[1], "diamond"), "contrastive": (PALETTE[3], "star"),
+    "supervised_sn": (PALETTE[8], "hexagon"),
 }  # fmt: skip
 OTHERS = ((PALETTE[9], "cross"), (PALETTE[5], "triangle-up"), (PALETTE[7], "pentagon"))
 SHARES = ("area", "accuracy", "cost", "cost_per_accuracy", "purity")
@@ -137,7 +137,7 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
     spreads = [(joint[f"high_{side}"] - joint[f"low_{side}"]) / 2 for side in ("one", "other")]
     spots = np.array(text_positions(
         pixels(joint["mean_one"], spreads[0], 780), pixels(joint["mean_other"], spreads[1], 480), names,
-        letter=6.8,
+        letter=6.8, places=("top right", "bottom right", "top left", "bottom left"),  # off the intervals
     ))  # fmt: skip
     for level in (dict(x=0), dict(y=0)):
         draw = fig.add_vline if "x" in level else fig.add_hline

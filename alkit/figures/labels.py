@@ -11,10 +11,18 @@ PLACES = {  # where a text stands: its shift from the mark, in the text's own wi
 }  # fmt: skip
 
 
-def text_positions(across_N: np.ndarray, up_N: np.ndarray, names: Sequence[str], *, letter: float = 6.2) -> list[str]:
+def text_positions(
+    across_N: np.ndarray,
+    up_N: np.ndarray,
+    names: Sequence[str],
+    *,
+    letter: float = 6.2,
+    places: Sequence[str] = tuple(PLACES),
+) -> list[str]:
     """For each mark, given in pixels, the place around it where its text meets the fewest marks and earlier texts.
 
-    A mark without a text (an empty name) only takes its own room. `letter`: the mean width of one, in pixels.
+    A mark without a text (an empty name) only takes its own room. `letter`: the mean width of one, in pixels;
+    `places`: those of `PLACES` to try, in turn.
     """
     taken = [(a - 6, a + 6, b - 6, b + 6) for a, b in zip(across_N, up_N, strict=True)]
     spots = []
@@ -23,7 +31,8 @@ def text_positions(across_N: np.ndarray, up_N: np.ndarray, names: Sequence[str],
         boxes = {
             spot: (a + dx * width + 8 * np.sign(dx) - width / 2, a + dx * width + 8 * np.sign(dx) + width / 2,
                    b + 13 * dy - 6, b + 13 * dy + 6)
-            for spot, (dx, dy) in PLACES.items()
+            for spot in places
+            for dx, dy in [PLACES[spot]]
         }  # fmt: skip
         best = min(boxes, key=lambda spot: sum(_overlap(boxes[spot], other) for other in taken))
         if name:
