@@ -120,9 +120,10 @@ def of_learner(df: pd.DataFrame, learner: str, *, baseline: str = "random") -> p
 
 
 def paper_rows(df: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the paper's own pairings of learner and strategy, cut to the seeds that all of them have."""
-    names = set(metrics.PAPER_METHODS.values())
-    return balanced(df[df["method"].isin(names)], baseline="Random")
+    """The runs of the paper's own pairings of learner and strategy with the seeds that all of these have."""
+    rows = df[df["method"].isin(set(metrics.PAPER_METHODS.values()))]
+    shared = rows.groupby("method")["seed"].agg(frozenset).agg(lambda seeds: frozenset.intersection(*seeds))
+    return rows[rows["seed"].isin(shared)]
 
 
 def fullest(df: pd.DataFrame, *, baseline: str = "random") -> str:

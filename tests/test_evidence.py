@@ -83,6 +83,16 @@ def test_balanced_is_the_largest_set_with_equal_seeds_and_keeps_the_baseline():
         evidence.of_learner(df, "supervised")
 
 
+def test_papers_rows_are_all_its_methods_even_where_some_have_few_seeds(found):
+    paper = evidence.paper_rows(found)
+    assert set(paper["method"]) == {"Random", "Entropy", "Random(CL)", "Distance(CL)"} and set(paper["seed"]) == {
+        0,
+        1,
+        2,
+    }
+    metrics.check_comparable(paper)
+
+
 def test_crossings_are_complete_and_none_is_part_of_another():
     every = evidence.union({**tables(), "three": pd.concat(
         [runs(name, "contrastive", range(4), gain) for name, gain in (("random", 0), ("margin", 0.05))])})  # fmt: skip
