@@ -120,8 +120,10 @@ def of_learner(df: pd.DataFrame, learner: str, *, baseline: str = "random") -> p
 
 
 def paper_rows(df: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the paper's own pairings of learner and strategy with the seeds that all of these have."""
+    """The runs of the paper's own pairings of learner and strategy with the seeds that all of these have, if any."""
     rows = df[df["method"].isin(set(metrics.PAPER_METHODS.values()))]
+    if rows.empty:
+        return rows
     shared = rows.groupby("method")["seed"].agg(frozenset).agg(lambda seeds: frozenset.intersection(*seeds))
     return rows[rows["seed"].isin(shared)]
 

@@ -91,6 +91,7 @@ def test_papers_rows_are_all_its_methods_even_where_some_have_few_seeds(found):
         2,
     }
     metrics.check_comparable(paper)
+    assert evidence.paper_rows(found[found["learner"] == "probe"]).empty
 
 
 def test_crossings_are_complete_and_none_is_part_of_another():
