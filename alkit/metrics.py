@@ -190,8 +190,9 @@ def knots(run: pd.DataFrame, x: str) -> tuple[np.ndarray, np.ndarray]:
     """A run's (x, accuracy) points in order of x; of stages with one and the same x, the last."""
     if x not in ("cost", "n_id"):
         raise ValueError(f"x must be 'cost' or 'n_id', got {x!r}")
-    run = run.drop_duplicates(x, keep="last")
-    return run[x].to_numpy(float), run["accuracy"].to_numpy(float)
+    xs = run[x].to_numpy(float)  # cumulative, so equal ones are neighbours
+    last = np.append(xs[1:] != xs[:-1], True)
+    return xs[last], run["accuracy"].to_numpy(float)[last]
 
 
 def common_range(runs: list[tuple[np.ndarray, np.ndarray]], x: str, who: str) -> tuple[float, float]:

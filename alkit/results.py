@@ -62,6 +62,11 @@ def read_results(folder: Path, benchmark: str, profile: str, name: str = ""):
 
 def committed(benchmark: str, profile: str) -> list[str]:
     """Names of the committed result tables of this benchmark and profile, "" for the one without a name first."""
+    return named(ROOT / "figures", benchmark, profile)
+
+
+def named(folder: Path, benchmark: str, profile: str) -> list[str]:
+    """Names of the result tables of this benchmark and profile below `folder`, "" for the one without a name first."""
     prefix = label(benchmark, profile)
-    stems = [path.stem for path in (ROOT / "figures" / "results").glob(f"{prefix}*.csv")]
+    stems = [path.stem for path in (Path(folder) / "results").glob(f"{prefix}*.csv")]
     return sorted(stem[len(prefix) + 1 :] for stem in stems if stem == prefix or stem.startswith(f"{prefix}-"))

@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 from alkit import figures, metrics, paired, ranking
 from alkit.acquisition import View
 from alkit.acquisition.clusters import clusters as find_clusters
-from alkit.figures import features, files, images, style
+from alkit.figures import across, features, files, images, style
 
 WHITE, NIGHT = "#ffffff", "#0d1117"
 
@@ -167,7 +167,15 @@ def test_text_and_data_keep_their_contrast_on_light_and_dark(background):
 
 
 @pytest.mark.parametrize("vision", VISION)
-@pytest.mark.parametrize("group", [style.CATEGORY_STYLE, tuple(style.METHOD_STYLE.values())])
+@pytest.mark.parametrize(
+    "group",
+    [
+        style.CATEGORY_STYLE,
+        tuple(style.METHOD_STYLE.values()),
+        tuple((*look, look[1]) for look in across.LEARNERS.values()),
+    ],
+    ids=["categories", "methods", "learners"],
+)
 def test_colours_are_told_apart_by_colour_blind_readers_and_never_stand_alone(vision, group):
     seen = [oklab(VISION[vision] @ linear(colour)) for colour, _, _ in group]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.11

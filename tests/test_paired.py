@@ -44,6 +44,7 @@ def test_numbers_of_a_run_by_hand():
     assert run["purity"] == pytest.approx(20 / 40) and run["ambiguous_share"] == pytest.approx(7 / 40)
     at50 = 60 + 20 * 20 / 30
     assert run["area"] == pytest.approx((10 * 55 + 20 * (60 + at50) / 2) / 30)
+    assert run["area_labels"] == pytest.approx((5 * 55 + 15 * 70) / 20)  # labels 10, 15 and 30: 50, 60 and 80 %
     assert run["seconds"] == pytest.approx(3 * 3.75)
     assert list(paired.per_run(table)["family"]) == ["paper", "classic"]
 
@@ -153,6 +154,19 @@ def enumerated(difference_S):
 )
 def test_signed_rank_is_exact_even_with_ties(difference_S):
     assert paired.signed_rank(difference_S) == pytest.approx(enumerated(difference_S))
+
+
+@pytest.mark.parametrize("n", [5, 11, 20, 50])
+def test_signed_rank_agrees_with_scipys_exact_one(n):
+    for shift in (0, 0.3, 1):
+        values = np.random.default_rng(n).normal(shift, 1, n)
+        assert paired.signed_rank(values) == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
+        assert paired.signed_rank(-values) == pytest.approx(paired.signed_rank(values))
+
+
+def test_rounding_makes_no_ranks_and_a_missing_seed_no_p():
+    assert paired.signed_rank([0.3, 0.1 + 0.2, 0.2, -1e-16]) == paired.signed_rank([3, 3, 2])
+    assert np.isnan(paired.signed_rank([0.1, np.nan, 0.2]))
 
 
 def test_no_difference_at_all_is_no_evidence():

@@ -6,6 +6,8 @@ and deutan vision, and never stand alone: each category, method and kind of poin
 hatching. Images may be uint8 or floats in [0, 1]; no function changes what it is given.
 """
 
+from alkit.figures.across import agreement, learners, shares
+from alkit.figures.choice import best, scorecard, seeds_for
 from alkit.figures.comparison import paired_differences, performance_profile, win_matrix
 from alkit.figures.features import acquisition, feature_space
 from alkit.figures.files import save
@@ -15,19 +17,25 @@ from alkit.figures.strategies import bought, plane, toy_picks
 
 __all__ = [
     "acquisition",
+    "agreement",
     "ambiguous_votes",
     "augmentations",
+    "best",
     "bought",
     "composition",
     "curves",
     "feature_space",
+    "learners",
     "losses",
     "paired_differences",
     "performance_profile",
     "plane",
     "samples",
     "save",
+    "scorecard",
     "seconds",
+    "seeds_for",
+    "shares",
     "toy_picks",
     "win_matrix",
 ]

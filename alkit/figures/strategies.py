@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit import metrics
+from alkit.figures.labels import pixels, text_positions
 from alkit.figures.results import HATCH, about
 from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, TEXT, layout, transparent
 from alkit.toy import Game, Toy
@@ -97,7 +98,7 @@ def bought(df: pd.DataFrame) -> go.Figure:
     order = {family: i for i, family in enumerate(metrics.FAMILIES)}
     total = total.assign(place=total["family"].map(order), all=total[list(metrics.BOUGHT)].sum(axis=1))
     total = total.sort_values(["place", "all"], kind="stable")
-    names, fig = _short(total.index), go.Figure()
+    names, fig = short(total.index), go.Figure()
     for code, column in enumerate(metrics.BOUGHT):
         colour, _, hatching = CATEGORY_STYLE[code]
         fig.add_trace(
@@ -117,7 +118,7 @@ def bought(df: pd.DataFrame) -> go.Figure:
     return layout(fig, "Who buys junk?", about(df) + (note if beyond.any() else ""), 190 + 23 * len(total), top=120)
 
 
-def _short(names) -> list[str]:
+def short(names) -> list[str]:
     """Without the learner, where it is the same for all."""
     learners = {name.partition(", ")[2].partition(", ")[0] for name in names}
     return [name.replace(f", {next(iter(learners))}", "", 1) for name in names] if len(learners) == 1 else list(names)
@@ -135,7 +136,7 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = N
     (0 to 1) with all iD samples labelled, a dashed line.
     """
     table, fig = metrics.table2(df), go.Figure()
-    names, ranked = _short(table.index), table["family"] != "reference"
+    names, ranked = short(table.index), table["family"] != "reference"
     front = _front(table[ranked])
     fig.add_trace(
         go.Scatter(
@@ -143,7 +144,11 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = N
             line_shape="vh", name="no other is better in both", hoverinfo="skip",
         )
     )  # fmt: skip
-    spots = _text_positions(table, names, log=log_cost)
+    spots = text_positions(
+        pixels(table["cost_mean"], table["cost_sd"], 780, log=log_cost),
+        pixels(table["accuracy_mean"], table["accuracy_sd"], 430),
+        names,
+    )
     for family, (colour, symbol) in FAMILY_STYLE.items():
         own = (table["family"] == family).to_numpy()
         if not own.any():
@@ -184,41 +189,3 @@ def _front(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that no other row beats in both mean cost and mean accuracy, by cost."""
     by_cost = table.sort_values(["cost_mean", "accuracy_mean"], ascending=[True, False])
     return by_cost[by_cost["accuracy_mean"] > by_cost["accuracy_mean"].cummax().shift(fill_value=-np.inf)]
-
-
-PLACES = {  # where a text stands: its shift from the mark, in the text's own width and in lines
-    "middle right": (0.62, 0), "middle left": (-0.62, 0), "top center": (0, 1.1), "bottom center": (0, -1.1),
-    "top right": (0.55, 0.9), "top left": (-0.55, 0.9), "bottom right": (0.55, -0.9), "bottom left": (-0.55, -0.9),
-}  # fmt: skip
-
-
-def _text_positions(table: pd.DataFrame, names: list[str], *, log: bool) -> list[str]:
-    """For each mark the place around it, tried in turn, where its text meets the fewest marks and earlier texts."""
-    across_N = _pixels(table["cost_mean"], table["cost_sd"], 780, log=log)
-    up_N = _pixels(table["accuracy_mean"], table["accuracy_sd"], 430, log=False)
-    taken = [(a - 6, a + 6, b - 6, b + 6) for a, b in zip(across_N, up_N, strict=True)]
-    spots = []
-    for a, b, name in zip(across_N, up_N, names, strict=True):
-        width = 6.2 * len(name)
-        boxes = {
-            spot: (a + dx * width + 8 * np.sign(dx) - width / 2, a + dx * width + 8 * np.sign(dx) + width / 2,
-                   b + 13 * dy - 6, b + 13 * dy + 6)
-            for spot, (dx, dy) in PLACES.items()
-        }  # fmt: skip
-        best = min(boxes, key=lambda spot: sum(_overlap(boxes[spot], other) for other in taken))
-        taken.append(boxes[best])
-        spots.append(best)
-    return spots
-
-
-def _pixels(mean: pd.Series, sd: pd.Series, size: float, *, log: bool) -> np.ndarray:
-    """About where the means lie, in pixels, on an axis of that size that shows them with their deviations."""
-    low, high = (mean - sd.fillna(0)).min(), (mean + sd.fillna(0)).max()
-    low, high, mean = (np.log(value) for value in (low, high, mean)) if log else (low, high, mean)
-    return ((mean - low) / max(high - low, 1e-9) * size).to_numpy()
-
-
-def _overlap(one: tuple, other: tuple) -> float:
-    """The area that two boxes (left, right, bottom, top) share."""
-    width, height = min(one[1], other[1]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[2], other[2])
-    return max(0.0, width) * max(0.0, height)

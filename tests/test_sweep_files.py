@@ -1,0 +1,52 @@
+"""The committed sweeps can be planned as they stand, and ask for what the comparison of notebook 6 compares."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from alkit import acquisition, benchmarks, experiment, grid, plan, study
+
+FOLDER = study.NOTEBOOKS / "sweeps"
+SEEDS = {  # learner -> seeds of every strategy
+    "mixdigits": {"probe": 20, "supervised": 20, "contrastive": 10},
+    "mixmnist": {"probe": 11},
+}
+
+
+def cells(name):
+    return grid.cells(grid.read(FOLDER / f"{name}.yaml"))
+
+
+def test_every_committed_sweep_is_known_here():
+    assert {path.stem for path in FOLDER.glob("*")} == set(SEEDS)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_sweep_runs_each_method_with_all_seeds_and_every_strategy_where_it_says_all(name):
+    found = cells(name)
+    assert {(cell.benchmark, cell.profile, cell.initial) for cell in found} == {(name, "laptop", "shared")}
+    runs = Counter((cell.learner, cell.strategy, str(cell.strategy_options)) for cell in found)
+    assert all(count == SEEDS[name][learner] for (learner, _, _), count in runs.items())
+    for learner in SEEDS[name]:
+        methods = {(cell.strategy, str(cell.strategy_options)) for cell in found if cell.learner == learner}
+        if learner == "contrastive":
+            paper = {study.parse_method(method)["strategy"] for method in study.METHODS}
+            assert len(methods) == 10 and paper <= {strategy for strategy, _ in methods}
+        else:
+            assert len(methods) == len(acquisition.STRATEGIES) + len(study.VARIANTS)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_every_kind_of_cell_passes_the_check_that_comes_before_work(name):
+    """Held against MixDigits, whose images ship with the project."""
+    pool = benchmarks.load("mixdigits")
+    kinds = {grid.without_seed(cell): cell for cell in cells(name)}
+    for cell in kinds.values():
+        experiment.check(cell, benchmark=pool)
+
+
+def test_mixdigits_is_planned_without_running_anything(tmp_path):
+    made = plan.make(cells("mixdigits"), tmp_path, torch.device("cpu"))
+    assert len(made.todo) == len(made.cells) and not made.done
+    assert not (tmp_path / "cells").exists()
