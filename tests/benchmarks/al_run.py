@@ -21,6 +21,7 @@ import sys
 import tempfile
 import types
 import warnings
+from functools import partial
 from pathlib import Path
 
 import charts
@@ -102,12 +103,12 @@ def run(args) -> list[dict]:
         loop = Loop(cell, benchmark, run_folder, Path(root), device, progress=False)
         records, cost = loop.records(), 0
         for stage in range(args.stages):
-            ours, record = timed(lambda: next(records), device)
+            ours, record = timed(partial(next, records), device)
             trained = labelled_rows(loop.answers_N, benchmark.n_classes, cell.seed, stage, "cpu")[0].numpy()
             rows.append(row(stage, "ours", ours, record["accuracy"], trained, record["cost"]))
             for name, other in others.items():
                 questions = record["cost"] - cost if stage else 0
-                took, accuracy = timed(lambda o=other, q=questions: o.stage(trained, q), device)
+                took, accuracy = timed(partial(other.stage, trained, questions), device)
                 rows.append(row(stage, name, took, accuracy, trained, record["cost"]))
             cost = record["cost"]
             print(*(f"{r['contestant']} {r['seconds']} s" for r in rows[-1 - len(others) :]), sep=", ", file=sys.stderr)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit import figures
-from alkit.figures.style import PALETTE, TEXT, layout
+from alkit.figures.style import PALETTE, SYMBOLS, TEXT, layout
 
 NETS = {"mixdigits": "MixDigits net, 8 px", "mixmnist": "MixMNIST net, 28 px", "mixcifar60": "ResNet-18, 32 px"}
 OURS, THEIRS, OTHER = PALETTE[1], PALETTE[0], PALETTE[2]
@@ -108,3 +108,45 @@ def al_run(table: pd.DataFrame) -> go.Figure:
     fig.update_yaxes(title_text="seconds since the start", rangemode="tozero")
     fig.update_layout(legend=dict(x=0.02, y=0.98))
     return layout(fig, "A whole active-learning run, MixMNIST, entropy", of(table), 440)
+
+
+def parts(table: pd.DataFrame) -> go.Figure:
+    """Seconds of single parts, each beside its target where it has one."""
+    labels = [f"{row.what}<br>{row.rows:,} rows" for row in table.itertuples()]
+    fig = go.Figure(
+        go.Bar(
+            y=labels, x=table["seconds"], orientation="h", marker=dict(color=THEIRS), showlegend=False,
+            text=[f"{seconds:.3g} s" for seconds in table["seconds"]], textposition="outside", cliponaxis=False,
+            hovertemplate="%{y}: %{x:.3g} s<extra></extra>",
+        )
+    )  # fmt: skip
+    fig.add_trace(
+        go.Scatter(
+            y=labels, x=table["target_seconds"], mode="markers", name="target: below this", hoverinfo="x",
+            marker=dict(symbol="line-ns-open", size=22, color=OURS, line_width=3),
+        )
+    )  # fmt: skip
+    fig.update_xaxes(title_text="seconds", type="log")
+    fig.update_yaxes(autorange="reversed")
+    fig.update_layout(legend=dict(orientation="h", y=-0.18, yanchor="top", x=0))
+    return layout(fig, "Parts that runs wait for", of(table), 480, top=90, bottom=110)
+
+
+def growth(table: pd.DataFrame) -> go.Figure:
+    """Seconds and memory of each phase over the number of images, both axes logarithmic."""
+    fig = make_subplots(1, 2, subplot_titles=["seconds", "MiB beyond the pool and the result"], horizontal_spacing=0.1)
+    for number, (phase, mine) in enumerate(table.groupby("phase", sort=False)):
+        colour, symbol = PALETTE[number % len(PALETTE)], SYMBOLS[number % len(SYMBOLS)]
+        for column, name in ((1, "seconds"), (2, "mib_beyond")):
+            fig.add_trace(
+                go.Scatter(
+                    x=mine["rows"], y=mine[name].clip(lower=0.001 if column == 1 else 0.1), mode="lines+markers",
+                    name=f"{phase}: {mine['slope'].iloc[0]:.2f}", legendgroup=phase, showlegend=column == 1,
+                    line=dict(color=colour), marker=dict(symbol=symbol, size=8),
+                ),
+                1, column,
+            )  # fmt: skip
+    fig.update_xaxes(type="log", title_text="images in the pool", dtick=1)
+    fig.update_yaxes(type="log", dtick=1)
+    fig.update_layout(legend=dict(orientation="h", y=-0.22, yanchor="top", x=0, title_text="phase: power of n"))
+    return layout(fig, "How time and memory grow with the pool", of(table), 560, top=110, bottom=200)

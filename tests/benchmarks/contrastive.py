@@ -1,13 +1,13 @@
 """Views a second of contrastive training: ours, lightly's SimCLR parts, and the recipe of public SimCLR repositories.
 
-    python tests/benchmarks/contrastive.py [--nets mixdigits mixmnist mixcifar60] [--device cpu] [--rounds 5] [--threads 2] [--quick]
+    python tests/benchmarks/contrastive.py [--nets mixdigits mixmnist mixcifar60] [--device cpu] [--rounds 5] [--quick]
 
 All three train the same net with the same projection head, batch, optimiser, temperature and strength of augmentation
 on the same images, which are in memory. They differ in how an image becomes a view, and in the loss:
 
     ours     resident uint8 images, one batched augmentation a step, bf16 autocast and channels last as in a run
-    lightly  its transforms of PIL images, projection head and NTXentLoss; a DataLoader with a worker for each thread; the
-             same bf16 autocast and the same net, channels last too
+    lightly  its transforms of PIL images, projection head and NTXentLoss; a DataLoader with a worker for each thread;
+             the same bf16 autocast and the same net, channels last too
     plain    torchvision's transforms of PIL images, the same DataLoader; fp32, contiguous; the loss as one takes it out
              of the similarity matrix with boolean masks
 

@@ -134,7 +134,8 @@ def rows(name: str, kind: str, device: torch.device, rounds: int, limit: dict, q
     operations, outputs = arithmetic(net, x)
     moved = 2 * outputs * (2 if bf16 else 4)
     return {
-        "net": name, "training": kind, "device": device.type, "images_a_pass": len(x), "precision": "bf16" if bf16 else "fp32",
+        "net": name, "training": kind, "device": device.type, "images_a_pass": len(x),
+        "precision": "bf16" if bf16 else "fp32",
         **{f"{part}_ms": rounded(1000 * seconds[part]) if part in seconds else None
            for part in ("step", "floor", "augmentation", "loss", "optimiser")},
         "times_the_floor": round(seconds["step"] / seconds["floor"], 2),
