@@ -217,8 +217,12 @@ def extract(net: nn.Module, images_NCHW: torch.Tensor, recipe: Recipe, *, forwar
     """
     net.eval()
     forward = forward or net
-    rows = []
+    rows_ND, done = None, 0
     for chunk in images_NCHW.split(recipe.eval_batch):
         with autocast(recipe, images_NCHW.device):
-            rows.append(forward(to_float(chunk)).float())
-    return torch.cat(rows).cpu()
+            found = forward(to_float(chunk))
+        if rows_ND is None:  # filled in place: a list to be joined would hold a large pool's features twice
+            rows_ND = found.new_empty((len(images_NCHW), *found.shape[1:]), dtype=torch.float32)
+        rows_ND[done : done + len(chunk)] = found
+        done += len(chunk)
+    return rows_ND.cpu()
