@@ -79,15 +79,18 @@ def floor(table: pd.DataFrame) -> go.Figure:
                 hovertemplate="%{customdata:.1f} ms<extra>" + name + "</extra>",
             )
         )  # fmt: skip
-    for row in table.itertuples():
+    ends = 1 + (known.sum(axis=1) + rest) / table["floor_ms"]
+    for row, end in zip(table.itertuples(), ends, strict=True):
         fig.add_annotation(
-            y=row.label, x=max(row.times_the_floor, 1), text=f"{row.step_ms:.3g} ms, {row.times_the_floor:.2f}x",
+            y=row.label, x=end, text=f"{row.step_ms:.3g} ms, {row.times_the_floor:.2f}x",
             showarrow=False, xanchor="left", xshift=8, yshift=-5,
         )  # fmt: skip
     fig.add_vline(1.25, line=dict(color=TEXT, dash="dash", width=1))
-    fig.update_xaxes(title_text="time of a step, in forward and backward passes (dashed: 1.25)", range=[0, 2])
+    fig.update_xaxes(
+        title_text="time of a step, in forward and backward passes (dashed: 1.25)", range=[0, 1.3 * ends.max()]
+    )
     fig.update_yaxes(autorange="reversed")
-    fig.update_layout(barmode="stack", legend=dict(orientation="h", y=-0.16, yanchor="top", x=0))
+    fig.update_layout(barmode="stack", legend=dict(traceorder="normal", orientation="h", y=-0.16, yanchor="top", x=0))
     return layout(fig, "A training step beside its floor", of(table), 540, top=90, bottom=130)
 
 
@@ -146,7 +149,32 @@ def growth(table: pd.DataFrame) -> go.Figure:
                 ),
                 1, column,
             )  # fmt: skip
-    fig.update_xaxes(type="log", title_text="images in the pool", dtick=1)
+    fig.update_xaxes(type="log", title_text="images in the pool", dtick=1, exponentformat="SI")
     fig.update_yaxes(type="log", dtick=1)
-    fig.update_layout(legend=dict(orientation="h", y=-0.22, yanchor="top", x=0, title_text="phase: power of n"))
-    return layout(fig, "How time and memory grow with the pool", of(table), 560, top=110, bottom=200)
+    fig.update_layout(
+        legend=dict(orientation="h", y=-0.2, yanchor="top", x=0, entrywidth=0.31, entrywidthmode="fraction")
+    )
+    return layout(
+        fig, "How time and memory grow with the pool", f"{of(table)}; beside each phase, its power of n", 600,
+        top=110, bottom=200,
+    )  # fmt: skip
+
+
+def study(table: pd.DataFrame) -> go.Figure:
+    """Seconds and peak memory of each notebook of the study, what its runs spend, and what imports cost."""
+    fig = make_subplots(1, 2, column_widths=[0.68, 0.32], horizontal_spacing=0.06, shared_yaxes=True,
+                        subplot_titles=["seconds", "most memory at once, MB"])  # fmt: skip
+    for column, name in ((1, "seconds"), (2, "peak_MB")):
+        known = table[table[name].notna()]
+        fig.add_trace(
+            go.Bar(
+                y=known["part"], x=known[name], orientation="h", marker=dict(color=THEIRS if column == 1 else OTHER),
+                text=[f"{value:,.3g}" if column == 1 else f"{value:,.0f}" for value in known[name]],
+                textposition="outside", cliponaxis=False, showlegend=False, hoverinfo="x+y",
+            ),
+            1, column,
+        )  # fmt: skip
+    fig.update_xaxes(rangemode="tozero", range=[0, 1.2 * table["seconds"].max()], col=1)
+    fig.update_xaxes(range=[0, 1.4 * table["peak_MB"].max()], col=2)
+    fig.update_yaxes(autorange="reversed", categoryarray=list(table["part"]), categoryorder="array")
+    return layout(fig, "The whole study on MixDigits, headless, from nothing", of(table), 520, top=110)

@@ -70,21 +70,17 @@ def phases(n: int, chosen) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
 def measure(sizes, chosen) -> list[dict]:
     """One row for each phase and size."""
+    for _, _, function in phases(sizes[0], chosen):  # imports, compilation and thread pools are no part of a phase
+        function()
     rows = []
-    for n in (sizes[0], *sizes):  # the first at the smallest size: imports, compilation, thread pools
-        warm = bool(rows) or n != sizes[0] or measure.warmed
+    for n in sizes:
         for name, returned, function in phases(n, chosen):
             took = []
             grown = grown_mib(lambda f=function, t=took: t.append(spent(f)))
-            if warm:
-                rows.append({"phase": name, "rows": n, "seconds": rounded(took[0].seconds),
-                             "cpu_seconds": rounded(took[0].cpu_seconds),
-                             "mib_beyond": round(max(0.0, grown - returned), 1)})  # fmt: skip
-        measure.warmed = True
+            rows.append({"phase": name, "rows": n, "seconds": rounded(took[0].seconds),
+                         "cpu_seconds": rounded(took[0].cpu_seconds),
+                         "mib_beyond": round(max(0.0, grown - returned), 1)})  # fmt: skip
     return rows
-
-
-measure.warmed = False
 
 
 def with_slopes(rows: list[dict]) -> list[dict]:
