@@ -107,7 +107,7 @@ def al_run(table: pd.DataFrame) -> go.Figure:
                 line=dict(color=colour, dash=dash), marker=dict(symbol=symbol, size=8),
             )
         )  # fmt: skip
-    fig.update_xaxes(title_text="stage (0: the initial set)", rangemode="tozero")
+    fig.update_xaxes(title_text="stage (0: the initial set)", dtick=2)
     fig.update_yaxes(title_text="seconds since the start", rangemode="tozero")
     fig.update_layout(legend=dict(x=0.02, y=0.98))
     return layout(fig, "A whole active-learning run, MixMNIST, entropy", of(table), 440)

@@ -29,7 +29,7 @@ from measured import ROOT, in_turn, installed, keep, machine, rounded
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2 as T
+from torchvision import transforms as T
 
 from alkit import augment, models, training
 from alkit.recipes import Recipe, recipe
@@ -54,21 +54,16 @@ class Pictures(Dataset):
 
 
 def view_transform(chosen: Recipe, side: int):
-    """One view as torchvision makes it, with the strength of `augment.view`."""
+    """One view with the strength of `augment.view`, by torchvision's transforms; its v2 takes longer for PIL images."""
     if chosen.con_augment == "affine":
         moves = {"translate": (chosen.shift, chosen.shift), "scale": chosen.scale, "shear": chosen.shear}
-        return T.Compose([
-            T.RandomAffine(chosen.rotate, **moves, interpolation=T.InterpolationMode.BILINEAR), *tensor()
-        ])  # fmt: skip
+        affine = T.RandomAffine(chosen.rotate, **moves, interpolation=T.InterpolationMode.BILINEAR)
+        return T.Compose([affine, T.ToTensor()])
     jitter = T.ColorJitter(0.4, 0.4, 0.4, 0.1)
     return T.Compose([
         T.RandomResizedCrop(side, scale=(0.08, 1.0)), T.RandomHorizontalFlip(), T.RandomApply([jitter], p=0.8),
-        T.RandomGrayscale(0.2), *tensor(),
+        T.RandomGrayscale(0.2), T.ToTensor(),
     ])  # fmt: skip
-
-
-def tensor() -> list:
-    return [T.ToImage(), T.ToDtype(torch.float32, scale=True)]
 
 
 def two_views(transform):
