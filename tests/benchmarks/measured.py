@@ -125,7 +125,7 @@ def machine(device: str | torch.device = "cpu") -> str:
     packages = ("torch", "torchvision", "numpy", "scikit-learn")
     versions = [f"{name} {found}" for name in packages if (found := installed(name))]
     return (
-        f"{(names or [platform.machine()])[0]}, {os.cpu_count()} cores, torch's threads: {torch.get_num_threads()}{gpu}, "
+        f"{(names or [platform.machine()])[0]}, {os.cpu_count()} cores, torch threads: {torch.get_num_threads()}{gpu}, "
         f"load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {', '.join(versions)}"
     )
 
