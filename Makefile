@@ -4,7 +4,8 @@
 # make figures   the committed figures and tables again (PNGs where a Chrome is found)
 # make notebooks the committed notebooks' own outputs again, at their defaults
 # make peers     other people's implementations, which some tests and `make bench` compare with
-# make bench     time and memory of every strategy, into figures/results/ (40 minutes alone on two cores)
+# make bench     time and memory of strategies, training, runs and the study, beside other people's, into figures/ (2 hours
+#                alone on two cores; ALKIT_DEEPAL=folder names a checkout of DeepAL+ to measure a whole run against)
 # make clean     delete what runs left behind
 
 PYTHON ?= python3
@@ -49,6 +50,8 @@ peers: .venv/ready
 
 bench: peers
 	$(BIN)/python tests/benchmarks/strategies.py
+	for name in contrastive floor parts growth study; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	test -z "$$ALKIT_DEEPAL" || $(BIN)/python tests/benchmarks/al_run.py
 
 clean:
 	$(BIN)/python -m alkit clean --yes

@@ -5,9 +5,12 @@ import warnings
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import cosine_distances
 
 from .rng import integer
 from .store import Cache, sha256
+
+UMAP_SMALL = 4096  # rows below which UMAP takes all distances: by itself, a call of a Python function for each pair
 
 
 def project(features_ND: np.ndarray, projector: str, *, seed: int, cache: Cache) -> np.ndarray:
@@ -33,7 +36,9 @@ def umap(features_ND: np.ndarray, seed: int) -> np.ndarray:
         from umap import UMAP
     except ImportError as error:
         raise ImportError("umap-learn is not installed; install it, or take projector 'pca'") from error
-    model = UMAP(metric="cosine", random_state=integer(seed, "projection") % 2**32, n_jobs=1)
+    small = len(features_ND) < UMAP_SMALL
+    rows, metric = (cosine_distances(features_ND), "precomputed") if small else (features_ND, "cosine")
+    model = UMAP(metric=metric, random_state=integer(seed, "projection") % 2**32, n_jobs=1)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning)  # about spectral initialisation of separate components
-        return model.fit_transform(features_ND).astype(np.float32)
+        warnings.filterwarnings("ignore", category=UserWarning)  # of spectral initialisation, of distances given
+        return model.fit_transform(rows).astype(np.float32)

@@ -78,7 +78,7 @@ class Recipe:
     # how it is computed
     cpu_threads: int = 0  # threads per run on a CPU; 0 = as torch decides
     bf16: bool = True  # autocast where the hardware has it
-    eval_batch: int = 4096  # images per forward pass in feature extraction
+    eval_batch: int = 4096  # images per forward pass in feature extraction; 512 at most on a CPU
 
 
 _MIXMNIST = Recipe()

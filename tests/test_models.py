@@ -89,6 +89,22 @@ def test_features_of_an_image_do_not_depend_on_its_neighbours_in_evaluation(chos
         assert torch.allclose(net(x), torch.cat([net(image[None]) for image in x]), atol=1e-5)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("n", [7, 64])
+def test_maps_of_the_wanted_size_pass_the_readout_as_through_the_pool(n, bf16):
+    """Bit for bit, features and every gradient, whatever the layout of the maps; other sizes are pooled."""
+    chosen, found = recipe("mixmnist", "paper"), []
+    for pool in (models.Grid(4), nn.AdaptiveAvgPool2d(4)):
+        net = models.encoder(chosen, 1, seed=0).train()
+        net.readout[0] = pool
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            features = net(images(n, 1, 28))
+        features.float().square().sum().backward()
+        found.append(torch.cat([features.float().flatten(), *(p.grad.flatten() for p in net.parameters())]))
+    assert torch.equal(*found)
+    assert models.Grid(4)(images(2, 3, 9)).shape == (2, 3, 4, 4)
+
+
 def test_every_parameter_gets_a_gradient():
     for chosen, channels, side in ((TINY, 1, 8), (RESNET, 3, 32)):
         net = models.classifier(models.encoder(chosen, channels, seed=0), 4, seed=0)

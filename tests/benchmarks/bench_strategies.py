@@ -5,12 +5,12 @@ dimensions, one per class and half as many of non-iD samples, with 1,500 answers
 of labelled classes. Memory is what the process grew by at its highest, beyond the pool itself.
 """
 
-import ctypes
 import functools
 import itertools
 
 import numpy as np
 import pytest
+from measured import grown_mib
 
 from alkit.acquisition import STRATEGIES, View, order
 from alkit.head import Head
@@ -57,21 +57,6 @@ def stage(case, n: int, n_columns: int) -> list[int]:
     picks = list(itertools.islice(order(name, view, **options), QUESTIONS))
     assert len(set(picks)) == QUESTIONS
     return picks
-
-
-def grown_mib(function) -> float:
-    """By how many MiB the process's resident memory rose above its start, at its highest, while `function` ran."""
-    ctypes.CDLL(None).malloc_trim(0)
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # Linux: forget the highest mark so far
-    before = status_kib("VmRSS")
-    function()
-    return (status_kib("VmHWM") - before) / 1024
-
-
-def status_kib(field: str) -> int:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(field))
 
 
 def measure(benchmark, case, n: int, n_columns: int, rounds: int) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+from measured import cpu_seconds, memory
 from playwright.sync_api import sync_playwright
 
 from alkit.figures.files import find_browser
@@ -64,44 +65,6 @@ WATCH = """() => {
     wait();
   }).observe(card, {attributes: true, attributeFilter: ['data-index']});
 }"""
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
-
-
-def memory(pid: int) -> float:
-    """MB of a process and its descendants; what several share is counted once (proportional set size)."""
-    total = 0
-    for one in family(pid):
-        try:
-            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        except (OSError, StopIteration):
-            continue
-    return total / 1000
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process and its descendants so far."""
-    ticks = 0
-    for one in family(pid):
-        try:
-            ticks += sum(map(int, Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13]))
-        except OSError:
-            continue
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Peak(threading.Thread):
