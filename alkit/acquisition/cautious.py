@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from alkit.acquisition import NOT_ASKED, View, strategy
-from alkit.acquisition.neighbourhood import SCALE, Purity, graph, nearest_neighbours
+from alkit.acquisition.neighbourhood import Purity, graph, nearest_neighbours
 
 LEAST_DOUBT = 0.05
 NODES_PER_ANSWER, REFRESHES = 5, 20  # of large stages
@@ -17,8 +17,8 @@ def cautious_coverage(
 ) -> Iterator[int]:
     """Most doubt settled per question: P(iD)^caution x the doubtful, likely iD mass that an iD answer would cover.
 
-    On a graph of nearest neighbours with edges w_ij = exp((cos(h_i, h_j) - 1) / 0.1), w_ii = 1,
-    score(i) = P_i^caution x sum_j max(w_ij - c_j, 0) P_j d_j over unasked j. P is the probability of being iD
+    On a graph of nearest neighbours with edges w_ij = exp((cos(h_i, h_j) - 1) / t), w_ii = 1, and t the median of 1 -
+    cos with a node's farthest neighbour, score(i) = P_i^caution x sum_j max(w_ij - c_j, 0) P_j d_j over unasked j. P is the probability of being iD
     (`Purity`: answers spread over the graph against OoD samples, density against ambiguous ones, calibrated on the
     answers so far); d = max(1 - margin, 0.05)^doubt with the margin among the K iD probabilities, 1 for all as long as
     nothing is labelled; c_j = max w_jl over the samples l that were answered iD (Bae et al. 2024, arXiv 2412.20644,
@@ -40,7 +40,7 @@ def cautious_coverage(
     if not len(nodes):
         return
     similarity_Nk, index_Nk = nearest_neighbours(view.features_ND[nodes], neighbours)
-    edges_NN = graph(similarity_Nk, index_Nk, SCALE)
+    edges_NN = graph(similarity_Nk, index_Nk)
     edges_NN.setdiag(1)
     purity = Purity(similarity_Nk, index_Nk, view.rng)
     answers_N, doubt_N = view.answers_N[nodes].copy(), _doubt(view, nodes) ** doubt

@@ -11,8 +11,7 @@ from scipy.special import expit, logit
 
 from alkit.acquisition.geometry import CELLS, by_chunks, unit_rows
 
-SCALE = 0.1  # of cosine similarity: an edge weighs exp((similarity - 1) / SCALE) in what an answer covers
-SPREAD_SCALE, SPREAD_NEIGHBOURS, STEPS, RESTART = 0.05, 10, 20, 0.1  # of how answers spread
+SPREAD_NEIGHBOURS, STEPS, RESTART = 10, 20, 0.1  # of how answers spread
 FOLDS, NEWTON_STEPS, FEWEST = 4, 8, 20  # of the calibration, and answers that it needs
 SMALLEST = 0.01  # a purity stays this far from 0 and 1
 
@@ -39,9 +38,14 @@ def nearest_neighbours(rows_ND: np.ndarray, neighbours: int) -> tuple[np.ndarray
     return found_Nk2[..., 0], found_Nk2[..., 1].astype(np.int64)
 
 
-def graph(similarity_Nk: np.ndarray, index_Nk: np.ndarray, scale: float) -> sp.csr_matrix:
-    """Symmetric edges exp((similarity - 1) / scale) between each node and its neighbours, none with itself."""
+def graph(similarity_Nk: np.ndarray, index_Nk: np.ndarray) -> sp.csr_matrix:
+    """Symmetric edges exp((similarity - 1) / scale) between each node and its neighbours, none with itself.
+
+    The scale is the median over nodes of 1 - the similarity with the farthest of the k, so that nothing depends on how
+    much of the sphere the features fill.
+    """
     n, k = similarity_Nk.shape
+    scale = max(float(np.median(1 - similarity_Nk[:, -1])), 1e-6) if k else 1.0
     starts = np.arange(0, n * k + 1, k) if k else np.zeros(n + 1, np.int64)
     edges_NN = sp.csr_matrix((np.exp((similarity_Nk.ravel() - 1) / scale), index_Nk.ravel(), starts), shape=(n, n))
     return edges_NN.maximum(edges_NN.T).tocsr()
@@ -58,7 +62,7 @@ class Purity:
 
     def __init__(self, similarity_Nk: np.ndarray, index_Nk: np.ndarray, rng: np.random.Generator):
         near = slice(0, SPREAD_NEIGHBOURS)
-        edges_NN = graph(similarity_Nk[:, near], index_Nk[:, near], SPREAD_SCALE)
+        edges_NN = graph(similarity_Nk[:, near], index_Nk[:, near])
         degree_N = np.asarray(edges_NN.sum(axis=1)).ravel()
         scale_NN = sp.diags(1 / np.sqrt(np.where(degree_N > 0, degree_N, 1)))
         self.walk_NN = (scale_NN @ edges_NN @ scale_NN).tocsr()
