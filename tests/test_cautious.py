@@ -100,7 +100,7 @@ def test_first_pick_is_the_largest_score_by_plain_code():
     doubt = np.maximum(1 - abs(two[:, 0] - two[:, 1]), 0.05) ** 3
     covered, free = edges[is_id].max(axis=0), answers == -1
     gain = [(np.maximum(row - covered, 0) * p * doubt * free).sum() for row in edges]
-    assert pick == np.where(free, p**2 * gain, -1).argmax()
+    assert pick == np.where(free, p * gain, -1).argmax()
 
 
 def test_gains_kept_up_within_a_stage_are_those_computed_anew():

@@ -13,18 +13,19 @@ NODES_PER_ANSWER, REFRESHES = 5, 20  # of large stages
 
 @strategy("cautious_coverage", citation="ours", needs=("features", "probs"), family="ours")
 def cautious_coverage(
-    view: View, *, doubt: float = 3.0, caution: float = 2.0, neighbours: int = 50, candidates: int = 4000
+    view: View, *, doubt: float = 3.0, caution: float = 1.0, neighbours: int = 50, candidates: int = 4000
 ) -> Iterator[int]:
     """Most doubt settled per question: P(iD)^caution x the doubtful, likely iD mass that an iD answer would cover.
 
     On a graph of nearest neighbours with edges w_ij = exp((cos(h_i, h_j) - 1) / t), w_ii = 1, and t the median of 1 -
-    cos with a node's farthest neighbour, score(i) = P_i^caution x sum_j max(w_ij - c_j, 0) P_j d_j over unasked j. P is the probability of being iD
-    (`Purity`: answers spread over the graph against OoD samples, density against ambiguous ones, calibrated on the
-    answers so far); d = max(1 - margin, 0.05)^doubt with the margin among the K iD probabilities, 1 for all as long as
-    nothing is labelled; c_j = max w_jl over the samples l that were answered iD (Bae et al. 2024, arXiv 2412.20644,
-    cover weighted by doubt). So a lone sample on a boundary counts for little and the middle of a doubtful
-    neighbourhood for much. Each answer is used at once (`view.live_N`): an iD one covers its surroundings, a non-iD one
-    lowers P in its own. Where nobody answers, an asked sample counts as iD.
+    cos with a node's farthest neighbour, score(i) = P_i^caution x sum_j max(w_ij - c_j, 0) P_j d_j over unasked j.
+    P is the probability of being iD (`Purity`: answers spread over the graph against OoD samples, density against
+    ambiguous ones, calibrated on the answers so far); d = max(1 - margin, 0.05)^doubt with the margin among the K iD
+    probabilities, 1 for all as long as nothing is labelled; c_j = max w_jl over the samples l that were answered iD.
+    It is the cover weighted by doubt of Bae et al. 2024 (arXiv 2412.20644), in expectation over who is iD: a lone
+    sample on a boundary counts for little and the middle of a doubtful neighbourhood for much. Each answer is used at
+    once (`view.live_N`): an iD one covers its surroundings, a non-iD one lowers P in its own. Where nobody answers, an
+    asked sample counts as iD. More `caution` costs less and teaches less: with 4, half as much is bought in vain.
 
     Larger pools are seen through max(`candidates`, 5 x quota) unasked samples and as many answered ones, drawn at
     random; the other unasked ones come last, in random order. In stages of more than 20 samples, P is computed anew
