@@ -25,7 +25,8 @@ def cautious_coverage(
     It is the cover weighted by doubt of Bae et al. 2024 (arXiv 2412.20644), in expectation over who is iD: a lone
     sample on a boundary counts for little and the middle of a doubtful neighbourhood for much. Each answer is used at
     once (`view.live_N`): an iD one covers its surroundings, a non-iD one lowers P in its own. Where nobody answers, an
-    asked sample counts as iD. More `caution` costs less and teaches less: with 4, half as much is bought in vain.
+    asked sample counts as iD. More `caution` costs less and teaches less: on MixDigits, 4 halves what
+    is bought in vain.
 
     Larger pools are seen through max(`candidates`, 5 x quota) unasked samples and as many answered ones, drawn at
     random; the other unasked ones come last, in random order. In stages of more than 20 samples, P is computed anew
