@@ -85,7 +85,7 @@ def sweep_options(sweep: argparse.ArgumentParser) -> None:
     for name, what in (
         ("learner", 'such as probe, or "contrastive(features=projected)"'), ("strategy", "names, or all"),
         ("seed", "numbers, or spans such as 0-19"), ("benchmark", "default mixdigits"), ("profile", "default laptop"),
-        ("protocol", "who pays for the initial set: shared (default), paper"),
+        ("protocol", "who pays for the initial set: shared (default), paper; or who chooses it: strategy"),
     ):  # fmt: skip
         sweep.add_argument(f"--{name}", nargs="+", metavar=name.upper(), help=what)
     sweep.add_argument("--changes", metavar="YAML", help='recipe values for all cells, such as "{stop_id: 150}"')

@@ -5,7 +5,6 @@ oracle, in the strategy's order, until the iD quota is met, and fits the learner
 by stage, so a generator that is dropped, or killed, goes on where it stopped.
 """
 
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import sklearn
 import torch
 
 from . import __version__, acquisition, benchmarks, learners, recipes, rng
 from .benchmarks import ID, Benchmark
 from .clock import Clock
+from .devices import default_device, environment
 from .learners import Setting
 from .oracle import Oracle
 from .store import Cache, RunFolder, StoreError, canonical, runs_folder, sha256
@@ -32,9 +31,10 @@ class Cell:
     """One run of the study.
 
     `initial`: "shared" = every sample examined for the initial set is labelled and paid for, by every learner alike;
-    "paper" = the `supervised` learner sees and pays for the iD ones only. `stop`: a stage ends at its last wanted iD
-    answer ("quota") or at the end of the round in which that came ("round"), a round being as many questions as iD
-    answers are wanted. `changes`: recipe values by name.
+    "paper" = the `supervised` learner sees and pays for the iD ones only; "strategy" = the strategy buys the first
+    `initial_id` iD labels too, on stage-0 features. `stop`: a stage ends at its last wanted iD answer ("quota") or at
+    the end of the round in which that came ("round"), a round being as many questions as iD answers are wanted.
+    `changes`: recipe values by name.
     """
 
     benchmark: str
@@ -42,7 +42,7 @@ class Cell:
     learner: str
     strategy: str
     seed: int = 0
-    initial: Literal["shared", "paper"] = "shared"
+    initial: Literal["shared", "paper", "strategy"] = "shared"
     stop: Literal["quota", "round"] = "quota"
     learner_options: dict = field(default_factory=dict)
     strategy_options: dict = field(default_factory=dict)
@@ -65,7 +65,7 @@ def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
     recipe = cell.recipe
     if isinstance(cell.seed, bool) or not isinstance(cell.seed, int) or cell.seed < 0:
         raise ValueError(f"seed must be a whole number from 0 up, got {cell.seed!r}")
-    for name, allowed in (("initial", ("shared", "paper")), ("stop", ("quota", "round"))):
+    for name, allowed in (("initial", ("shared", "paper", "strategy")), ("stop", ("quota", "round"))):
         if getattr(cell, name) not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(cell, name)!r}")
     learner = learners.get(cell.learner, cell.learner_options)
@@ -77,6 +77,8 @@ def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
             f"strategy {cell.strategy!r} needs {', '.join(missing)}, which learner {cell.learner!r} does not show; "
             f"learners that do: {', '.join(fitting) or 'none'}"
         )
+    if cell.initial == "strategy" and not learner.pretrained:
+        raise ValueError(f"learner {cell.learner!r} has no features before a label: give it initial='shared'")
     available = int(((benchmark or benchmark_of(cell)).pool.category_N == ID).sum())
     if recipe.stop_id > available:
         raise ValueError(f"stop_id ({recipe.stop_id}) is above the pool's {available} iD samples; lower it")
@@ -87,23 +89,12 @@ def benchmark_of(cell: Cell) -> Benchmark:
     return benchmarks.load(cell.benchmark, share=cell.recipe.share)
 
 
-def environment(device: torch.device) -> dict:
-    """What a result depends on beside its configuration: recorded, not hashed."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    versions = {"torch": torch.__version__, "numpy": np.__version__, "scikit-learn": sklearn.__version__}
-    return {"device": f"{device.type}: {name}", "python": platform.python_version(), **versions}
-
-
-def default_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -> RunFolder:
     """The run directory of `cell` below `root`; nothing is touched before it is entered.
 
     A learner that pays for all of the initial set does the same under either protocol: one run serves both.
     """
-    initial = "shared" if learners.get(cell.learner).pays_for_all else cell.initial
+    initial = "shared" if cell.initial == "paper" and learners.get(cell.learner).pays_for_all else cell.initial
     config = {
         **asdict(cell), "initial": initial, "recipe": asdict(cell.recipe), "fingerprint": benchmark.fingerprint,
         "alkit": __version__, "device": device.type,
@@ -165,8 +156,15 @@ def numbers(row: dict) -> dict:
 
 
 def initial_draw(cell: Cell, oracle: Oracle) -> tuple[list[int], str]:
-    """What is examined for the initial set of a seed, and its hash: the same for every method under either protocol."""
-    examined = oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id)
+    """What is examined for the initial set of a seed, and its hash: the same for every method under one protocol.
+
+    Nothing, where the strategy is to choose.
+    """
+    examined = (
+        []
+        if cell.initial == "strategy"
+        else oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id)
+    )
     return examined, sha256(canonical(examined).encode())[:12]
 
 
@@ -191,10 +189,10 @@ class Loop:
 
     def __init__(self, cell: Cell, benchmark: Benchmark, run_folder: RunFolder, root: Path, device, progress: bool):
         self.cell, self.benchmark, self.folder, self.recipe = cell, benchmark, run_folder, cell.recipe
-        setting = setting_of(cell, root=root, device=device, progress=progress, benchmark=benchmark)
-        self.images = setting.images_NCHW
+        self.setting = setting_of(cell, root=root, device=device, progress=progress, benchmark=benchmark)
+        self.images = self.setting.images_NCHW
         self.test_images = resident(benchmark.test_images_MCHW, device)
-        self.learner = learners.get(cell.learner)(setting, **cell.learner_options)
+        self.learner = learners.get(cell.learner)(self.setting, **cell.learner_options)
         self.oracle = Oracle(benchmark.pool)
         self.answers_N = np.full(len(self.images), acquisition.NOT_ASKED, dtype=np.int64)
         self.counts = [0, 0, 0]
@@ -223,7 +221,8 @@ class Loop:
             mine = [pick for pick in picks if pick["stage"] == row["stage"]]
             for pick in mine:
                 self._take(int(pick["index"]))
-            same_start = int(row["stage"]) > 0 or [int(pick["index"]) for pick in mine] == self.initial
+            free = int(row["stage"]) > 0 or self.cell.initial == "strategy"
+            same_start = free or [int(pick["index"]) for pick in mine] == self.initial
             if not same_start or [int(row[k]) for k in KINDS] != self.counts:
                 raise StoreError(f"{self.folder.path}: picks and stages disagree; delete it to start this run again")
             yield self._record(numbers(row), numbers(times))
@@ -240,12 +239,12 @@ class Loop:
 
     def _stage(self, stage: int) -> dict:
         clock = Clock()
-        if stage == 0:
+        if stage == 0 and self.cell.initial != "strategy":
             with clock("choose"):
                 picks = self._initial()
         else:
             with clock("extract"):
-                shown = self.learner.show()
+                shown = self.learner.show() if stage else learners.first_shown(self.setting, self.learner.which)
             with clock("choose"), threads(self.recipe.cpu_threads):
                 picks = self._buy(shown, stage)
         with clock("train"):
@@ -266,11 +265,12 @@ class Loop:
 
         For a reference line, non-iD samples are skipped: not asked, not paid for, and still unasked at the next stage.
         """
-        wanted = min(self.recipe.stage_id, self.recipe.stop_id - self.counts[ID])
+        wanted = self.recipe.stage_id if stage else self.recipe.initial_id
+        wanted = min(wanted, self.recipe.stop_id - self.counts[ID])
         stream = rng.numpy_stream(self.cell.seed, "strategy", stage)
         view = acquisition.View(
             shown.features_ND, shown.probs_NC, self.answers_N.copy(), self.benchmark.n_classes, wanted, stream,
-            shown.head,
+            shown.head, self.answers_N,
         )  # fmt: skip
         target, picks = self.counts[ID] + wanted, []
         only_id = acquisition.get(self.cell.strategy).reference

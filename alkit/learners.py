@@ -43,6 +43,14 @@ class Shown:
     head: Head
 
 
+def first_shown(setting: Setting, which: Features) -> Shown:
+    """What a pretrained learner shows before anything is labelled: stage-0 features, and probabilities all alike."""
+    features_ND, n_outputs = first_features(setting, which)[1], setting.n_classes + 1
+    probs_NC = np.full((len(features_ND), n_outputs), 1 / n_outputs, np.float32)
+    weight_CD = np.zeros((n_outputs, features_ND.shape[1]), np.float32)
+    return Shown(features_ND, probs_NC, Head(features_ND, weight_CD, np.zeros(n_outputs, np.float32)))
+
+
 def labelled_rows(answers_N: np.ndarray, n_classes: int, seed: int, stage: int, device) -> tuple:
     """(rows, labels) for classifier training: every labelled iD sample, and non-iD samples undersampled.
 

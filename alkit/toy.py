@@ -110,7 +110,7 @@ def view(toy: Toy, answers_N: np.ndarray, quota: int, seed: int, stage: int) -> 
     probs_NC[:, model.classes_] = model.predict_proba(toy.cosines_ND)
     head = Head(toy.cosines_ND, weight_CD, bias_C)
     stream = rng.numpy_stream(seed, "strategy", stage)
-    return acquisition.View(toy.features_N3, probs_NC, answers_N.copy(), N_CLASSES, quota, stream, head)
+    return acquisition.View(toy.features_N3, probs_NC, answers_N.copy(), N_CLASSES, quota, stream, head, answers_N)
 
 
 def _take(oracle: Oracle, answers_N: np.ndarray, index: int) -> bool:

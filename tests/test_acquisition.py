@@ -219,10 +219,10 @@ def test_view_refuses_what_does_not_fit_together(change, message):
 
 def test_view_shows_the_documented_fields_alone_and_none_can_be_written():
     view = make_view(CASES["ordinary"])
-    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head"}
+    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head", "live_N"}
     assert {f.name for f in dataclasses.fields(view)} == set(vars(view)) == documented
     assert {name for name in dir(view) if not name.startswith("_")} == documented | {"unasked"}
-    for name in ("features_ND", "probs_NC", "answers_N"):
+    for name in ("features_ND", "probs_NC", "answers_N", "live_N"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(view, name)[0] = 0
     for part in vars(view.head).values():

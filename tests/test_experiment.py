@@ -315,7 +315,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         (tiny("probe", "random", 1.0), "seed must be a whole number from 0 up, got 1.0"),
         (tiny("probe", "random", "0"), "seed must be a whole number from 0 up, got '0'"),
         (tiny("probe", "random", True), "seed must be a whole number from 0 up, got True"),
-        (tiny(initial="papers"), "initial must be one of shared, paper, got 'papers'"),
+        (tiny(initial="papers"), "initial must be one of shared, paper, strategy, got 'papers'"),
         (tiny(stop="never"), "stop must be one of quota, round, got 'never'"),
         (
             tiny("supervised", learner_options={"features": "projected"}),

@@ -30,8 +30,10 @@ class View:
     `features_ND` float32, one row per pool position; `probs_NC` float32 with C = n_classes + 1, column `n_classes`
     being the auxiliary class of labelled non-iD samples; `answers_N` int64: -1 not asked, 0..K-1 an iD class, K
     non-iD. `quota` is the number of iD answers that the stage wants; `rng` the strategy's own random stream; `head` the
-    classifier's last layer, for strategies whose needs name it. The arrays are made read-only. ValueError where shapes,
-    answers or the quota do not fit together, or where a learner diverged (values not finite).
+    classifier's last layer, for strategies whose needs name it. `live_N` are the answers as they come within the stage:
+    it holds the answer to what a strategy yielded once the strategy is resumed. Without it, it is `answers_N`, as if
+    nobody answered. The arrays are made read-only. ValueError where shapes, answers or the quota do not fit together,
+    or where a learner diverged (values not finite).
     """
 
     features_ND: np.ndarray
@@ -41,10 +43,13 @@ class View:
     quota: int
     rng: np.random.Generator = field(compare=False)
     head: Head | None = None
+    live_N: np.ndarray | None = field(default=None, compare=False)
 
     def __post_init__(self):
+        if self.live_N is None:
+            object.__setattr__(self, "live_N", self.answers_N)
         _check_view(self)
-        for name in ("features_ND", "probs_NC", "answers_N"):
+        for name in ("features_ND", "probs_NC", "answers_N", "live_N"):
             object.__setattr__(self, name, _read_only(getattr(self, name)))
         if self.head is not None:
             object.__setattr__(self, "head", Head(*map(_read_only, vars(self.head).values())))
@@ -75,6 +80,8 @@ def _check_view(view: View) -> None:
     if n and not NOT_ASKED <= view.answers_N.min() <= view.answers_N.max() <= view.n_classes:
         span = f"{view.answers_N.min()}..{view.answers_N.max()}"
         raise ValueError(f"answers must lie in -1..{view.n_classes}, got {span}")
+    if not np.array_equal(view.live_N, view.answers_N):
+        raise ValueError("live answers must begin as the stage's answers: what is answered later comes into them later")
     if view.head is not None:
         _check_head(view.head, view.probs_NC.shape)
     if view.quota < 1:
@@ -200,4 +207,4 @@ def _describe(annotation: object) -> str:
 # Importing a family registers its strategies; at the end, because each of them imports the names above.
 from alkit.acquisition import uncertainty, density, clusters  # noqa: E402, F401, I001
 from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients  # noqa: E402, F401, I001
-from alkit.acquisition import detectors, energy, entropic, purity, references, submodular  # noqa: E402, F401, I001
+from alkit.acquisition import cautious, detectors, energy, entropic, purity, references, submodular  # noqa: E402, F401, I001
