@@ -49,6 +49,7 @@ peers: .venv/ready
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/peers.txt
 
 bench: peers
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/benchmarks/peers.txt
 	$(BIN)/python tests/benchmarks/strategies.py
 	for name in contrastive floor parts growth study; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	test -z "$$ALKIT_DEEPAL" || $(BIN)/python tests/benchmarks/al_run.py
