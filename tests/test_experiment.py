@@ -203,23 +203,9 @@ def test_strategies_of_a_seed_share_all_but_their_own_choices(learner, tmp_path)
     assert len(checkpoints) == 1 and len(bought) == 3
 
 
-OTHERS = [
-    ("probe", name) for name, known in acquisition.STRATEGIES.items()
-    if not known.reference and name not in {strategy for _, strategy in METHODS}
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("learner", "strategy"), METHODS + OTHERS)
-def test_hidden_labels_of_unasked_samples_change_nothing_that_is_asked(learner, strategy, tmp_path):
-    """G6: with the hidden labels and kinds of all unasked samples shuffled, the order of the questions is the same.
-
-    Only the stage's end may move, because it waits for iD answers; so the shorter list must begin the longer.
-    """
-    benchmark, cell = tiny_benchmark(), tiny(learner, strategy, changes={"stop_id": 12})
-    experiment.finish(cell, root=tmp_path / "true")
-    hidden = np.flatnonzero(experiment.initial_answers(cell) < 0)
-    shuffled = np.random.default_rng(0).permutation(hidden)
-    pool = benchmark.pool
+def shuffle_hidden(benchmark, hidden):
+    """Register the tiny benchmark with the labels, categories and sources of the samples `hidden` shuffled."""
+    shuffled, pool = np.random.default_rng(0).permutation(hidden), benchmark.pool
     labels, category, source = (np.array(part) for part in (pool.labels_N, pool.category_N, pool.source_N))
     for part in (labels, category, source):
         part[hidden] = part[shuffled]
@@ -229,11 +215,39 @@ def test_hidden_labels_of_unasked_samples_change_nothing_that_is_asked(learner, 
     )  # fmt: skip
     assert other.fingerprint != benchmark.fingerprint
     register(other)
+
+
+@pytest.mark.parametrize(("learner", "strategy"), METHODS)
+def test_hidden_labels_of_unasked_samples_change_nothing_that_is_asked(learner, strategy, tmp_path):
+    """G6: with the hidden labels and kinds of all unasked samples shuffled, the order of the questions is the same.
+
+    Only the stage's end may move, because it waits for iD answers; so the shorter list must begin the longer.
+    """
+    benchmark, cell = tiny_benchmark(), tiny(learner, strategy, changes={"stop_id": 12})
+    experiment.finish(cell, root=tmp_path / "true")
+    shuffle_hidden(benchmark, np.flatnonzero(experiment.initial_answers(cell) < 0))
     experiment.finish(cell, root=tmp_path / "shuffled")
     true, fuzzed = asked(tmp_path / "true"), asked(tmp_path / "shuffled")
     assert true[0] == fuzzed[0]
     length = min(len(true[1]), len(fuzzed[1]))
     assert length >= 4 and true[1][:length] == fuzzed[1][:length]
+
+
+STRATEGIES = [name for name, known in acquisition.STRATEGIES.items() if not known.reference]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_labels_of_samples_that_are_never_asked_change_nothing_at_all(name, tmp_path):
+    """G6 for those, too, that learn of each answer before the next question."""
+    cell = tiny("probe", name, changes={"stop_id": 12})
+    experiment.finish(cell, root=tmp_path / "true")
+    bought = [position for stage in asked(tmp_path / "true") for position in stage]
+    benchmark = tiny_benchmark()
+    hidden = np.setdiff1d(np.arange(len(benchmark.pool)), bought)
+    assert len(hidden) > 20
+    shuffle_hidden(benchmark, hidden)
+    experiment.finish(cell, root=tmp_path / "shuffled")
+    assert asked(tmp_path / "shuffled") == asked(tmp_path / "true")
 
 
 def test_learner_and_strategy_are_given_copies_of_the_answers(tmp_path, monkeypatch):

@@ -178,3 +178,38 @@ def study(table: pd.DataFrame) -> go.Figure:
     fig.update_xaxes(range=[0, 1.4 * table["peak_MB"].max()], col=2)
     fig.update_yaxes(autorange="reversed", categoryarray=list(table["part"]), categoryorder="array")
     return layout(fig, "The whole study on MixDigits, headless, from nothing", of(table), 520, top=110)
+
+
+def strategies(table: pd.DataFrame) -> go.Figure:
+    """Seconds of a stage of each strategy: at 11 and 61 outputs, and over 10,000 to 1,000,000 rows, joined by a line."""
+    panels = {
+        "stage": ("columns", "50,000 rows, 11 and 61 outputs", ((11, "circle"), (61, "diamond"))),
+        "growth": ("rows", "11 outputs, 10,000 to 1,000,000 rows",
+                   ((10_000, "circle"), (100_000, "square"), (1_000_000, "star"))),
+    }  # fmt: skip
+    order = table[table["table"] == "stage"].groupby("strategy")["seconds"].max().sort_values().index
+    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04,
+                        subplot_titles=[title for _, title, _ in panels.values()])  # fmt: skip
+    for column, (name, (what, _, marks)) in enumerate(panels.items(), 1):
+        mine = table[table["table"] == name].pivot(index="strategy", columns=what, values="seconds")
+        mine = mine.reindex(order).dropna()
+        for strategy, row in mine.iterrows():
+            fig.add_trace(
+                go.Scatter(x=[row.min(), row.max()], y=[strategy] * 2, mode="lines", line=dict(color=TEXT, width=1),
+                           showlegend=False, hoverinfo="skip"), 1, column,
+            )  # fmt: skip
+        for value, symbol in marks:
+            unit = "outputs" if what == "columns" else "rows"
+            fig.add_trace(
+                go.Scatter(
+                    x=mine[value], y=mine.index, mode="markers", name=f"{value:,} {unit}",
+                    marker=dict(symbol=symbol, size=9, color=THEIRS if what == "columns" else OURS),
+                    hovertemplate="%{y}: %{x:.3g} s<extra></extra>",
+                ),
+                1, column,
+            )  # fmt: skip
+    fig.add_vline(10, line=dict(color=TEXT, dash="dash", width=1), row=1, col=1)
+    fig.update_xaxes(type="log", title_text="seconds", dtick=1)
+    fig.update_layout(legend=dict(orientation="h", y=-0.1, yanchor="top", x=0))
+    return layout(fig, "What a stage of 300 questions takes", f"{of(table)}; dashed: the limit of 10 s", 760,
+                  left=250, top=110, bottom=110)  # fmt: skip

@@ -2,7 +2,7 @@
 
 python tests/benchmarks/strategies.py [stage] [growth] [beside]      by default all three parts
 
-The table is written after each part, in which that part's rows take the place of earlier ones.
+The table is written after each part, in which that part's rows take the place of earlier ones, and drawn.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import charts
 import pandas as pd
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +32,8 @@ def main(parts: list[str]) -> int:
         table = pd.concat([kept[kept["table"] != PARTS[part]], found]) if len(kept) else found
         table.to_csv(TABLE, index=False, lineterminator="\n")
         print(found.drop(columns="machine").to_string())
+        if {"stage", "growth"} <= set(table["table"]):
+            charts.save(charts.strategies(table), "strategies", TABLE.parents[1])
     return 0
 
 
