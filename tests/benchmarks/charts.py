@@ -181,7 +181,7 @@ def study(table: pd.DataFrame) -> go.Figure:
 
 
 def strategies(table: pd.DataFrame) -> go.Figure:
-    """Seconds of a stage of each strategy: at 11 and 61 outputs, and over 10,000 to 1,000,000 rows, joined by a line."""
+    """Seconds of a stage of each strategy: at 11 and 61 outputs, and over 10,000 to 1,000,000 rows."""
     panels = {
         "stage": ("columns", "50,000 rows, 11 and 61 outputs", ((11, "circle"), (61, "diamond"))),
         "growth": ("rows", "11 outputs, 10,000 to 1,000,000 rows",
