@@ -149,7 +149,7 @@ PUBLISHED = sorted((study.ROOT / "figures" / "notebooks").glob("*/*.ipynb"))
 
 def test_notebooks_were_published_for_both_pools_of_the_paper():
     for pool in ("mixmnist", "mixcifar60"):
-        assert [path.stem for path in PUBLISHED if path.parent.name.startswith(pool)] == list(FIRST)
+        assert set(FIRST) <= {path.stem for path in PUBLISHED if path.parent.name.startswith(pool)}
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}-{path.stem[:2]}")

@@ -244,7 +244,7 @@ GRID = {"benchmark": "tiny", "profile": "smoke", "learner": "probe", "strategy":
         ({**GRID, "strategy": ["random", "magrin"]}, "unknown strategy 'magrin' (did you mean 'margin'?)"),
         ({**GRID, "benchmark": "tinny"}, "unknown benchmark 'tinny' (did you mean 'tiny'?)"),
         ({**GRID, "profile": "fast"}, "unknown profile 'fast'"),
-        ({**GRID, "protocol": "papers"}, "initial must be one of shared, paper, got 'papers'"),
+        ({**GRID, "protocol": "papers"}, "initial must be one of shared, paper, strategy, got 'papers'"),
         ({**GRID, "strategy": "distance_cl(exclude=all)"}, "exclude"),
         ({**GRID, "strategy": "margin+stop=soon"}, "stop must be one of quota, round, got 'soon'"),
         ({**GRID, "learner": 3}, "learner must be a name or a list of names, got 3"),
