@@ -99,7 +99,7 @@ def test_notebooks_are_found_by_number_stem_or_words(books):
         ({"methods": [3]}, "(exclude=proportion)'; got 3"),
         ({"n_seeds": 0}, "n_seeds must be at least 1, got 0"),
         ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
-        ({"initial": "all"}, "initial must be one of shared, paper, got 'all'"),
+        ({"initial": "all"}, "initial must be one of shared, paper, strategy, got 'all'"),
     ],
 )
 def test_wrong_parameters_are_refused_before_a_kernel_starts(given, said, books, no_kernel, tmp_path):
