@@ -124,8 +124,8 @@ class Local:
         self.jobs, self.stopped, self.children = jobs, threading.Event(), set()
         forks = "forkserver" in multiprocessing.get_all_start_methods()
         self.context = multiprocessing.get_context("forkserver" if forks else "spawn")
-        if forks:  # PyTorch is loaded once, and its pages shared
-            self.context.set_forkserver_preload(["alkit.workers", "alkit.experiment", "alkit.mapped"])
+        if forks:  # PyTorch is loaded once, with what its optimisers load when first made, and its pages shared
+            self.context.set_forkserver_preload(["alkit.workers", "alkit.experiment", "alkit.mapped", "torch._dynamo"])
 
     def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
         slots = ThreadPoolExecutor(self.jobs)

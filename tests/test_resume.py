@@ -18,7 +18,8 @@ from conftest import contents, register, run_folder, tables, tiny
 from alkit import experiment, learners, representation, store, training
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["alkit.experiment", "sklearn.datasets", "pytest"])
+# an optimiser loads torch._dynamo when first made: a second that would outweigh the whole of a tiny run
+CONTEXT.set_forkserver_preload(["alkit.experiment", "torch._dynamo", "sklearn.datasets", "pytest"])
 CELLS = {
     "supervised": tiny("supervised", "ddu"),
     "contrastive": tiny("contrastive", "distance_cl"),
