@@ -68,7 +68,11 @@ class ResNet18(nn.Module):
     """
 
     def __init__(self, channels: int, base: int = 64):
-        from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3  # 1.4 s that small nets need not wait for
+        from torchvision.models.resnet import (
+            BasicBlock,
+            conv1x1,
+            conv3x3,
+        )  # a second that reading tables need not wait for
 
         super().__init__()
         self.width, before, layers = 8 * base, base, []

@@ -277,8 +277,10 @@ def test_alfa_mix_anchors_are_class_means_and_the_mean_of_all_labelled_for_a_cla
     features = pool["features_ND"].astype(np.float64)
     expected = [features[[3, 8]].mean(axis=0), features[11], features[[3, 8, 11]].mean(axis=0)]
     np.testing.assert_allclose(gradients.anchors(make_view(pool)), expected)
-    pool["answers_N"][[4, 5]] = [1, 2]
-    assert len(gradients.anchors(make_view(pool))) == 4
+    pool["answers_N"][4] = 1
+    assert len(gradients.anchors(make_view(pool))) == 4  # three of four have labels: theirs, and that of all
+    pool["answers_N"][5] = 2
+    assert len(gradients.anchors(make_view(pool))) == 4  # all four have
     assert gradients.anchors(make_view(make_pool(labelled=0))).shape == (0, 4)
 
 
