@@ -156,15 +156,10 @@ def numbers(row: dict) -> dict:
 
 
 def initial_draw(cell: Cell, oracle: Oracle) -> tuple[list[int], str]:
-    """What is examined for the initial set of a seed, and its hash: the same for every method under one protocol.
-
-    Nothing, where the strategy is to choose.
-    """
-    examined = (
-        []
-        if cell.initial == "strategy"
-        else oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id)
-    )
+    """What is examined for the initial set of a seed, and its hash: the same for every method under one protocol."""
+    examined = []
+    if cell.initial != "strategy":  # which chooses for itself
+        examined = oracle.examine(rng.numpy_stream(cell.seed, "initial"), cell.recipe.initial_id)
     return examined, sha256(canonical(examined).encode())[:12]
 
 

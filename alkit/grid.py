@@ -7,7 +7,7 @@ A grid gives every combination of its lists one cell:
     seed: 0-19                        # or a list; "0-4" counts from 0 to 4
     benchmark: mixdigits              # from here on, the defaults
     profile: laptop
-    protocol: shared                  # who pays for the initial set: shared, paper or both
+    protocol: shared                  # who pays for the initial set: shared, paper, strategy, or a list of them
     changes: {}                       # recipe values by name, for all cells
 
 A file holds one grid, or a list of them.
