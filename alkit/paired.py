@@ -204,7 +204,7 @@ def seeds_note(n_seeds: int, n_methods: int, *, alpha: float = 0.05) -> str:
     """What a signed-rank test of so many seeds, corrected for so many methods, can show at best, in a sentence."""
     alone, corrected = smallest_p(n_seeds), smallest_p(n_seeds, n_methods)
     said = (
-        f"With {n_seeds} seeds the smallest p of a signed-rank test is {alone:.2g}, "
+        f"With {n_seeds} seed{'s' * (n_seeds > 1)} the smallest p of a signed-rank test is {alone:.2g}, "
         f"and {corrected:.2g} after Holm's correction over {n_methods} methods"
     )
     if corrected <= alpha:
