@@ -25,6 +25,11 @@ COUNTS = {  # iD, ambiguous and OoD images, of MixDigits' 1,297, 324 and 324
     "id90": (1297, 72, 72), "id50": (648, 324, 324), "id30": (278, 324, 324), "id10": (72, 324, 324),
     "ambiguous_heavy": (324, 324, 40), "ood_heavy": (324, 40, 324),
 }  # fmt: skip
+WORDS = {  # each variant in a few of them
+    **{name: f"{name[2:]} % iD" for name in COUNTS if name.startswith("id")},
+    "ambiguous_heavy": "heavy on ambiguous", "ood_heavy": "heavy on OoD", "near_ood": "near-OoD (K = 5)",
+    "two_classes": "two classes (K = 2)", "errors5": "oracle errs on 5 %",
+}  # fmt: skip
 NEAR_OOD = (0, 1, 2, 3, 4)  # the digits that are iD
 TWO_CLASSES = (3, 8)  # alike but for two gaps in the stroke
 ERRORS = 0.05  # share of the annotator's answers that are wrong
