@@ -53,7 +53,8 @@ def differences(df: pd.DataFrame, *, baseline: str = "random") -> pd.DataFrame:
 
     Index `method`: the strategy with its options, and `OWN_START` where it chose the initial set too. Columns `family`,
     `mean`, `low, high` (the 95 % bootstrap interval of `paired`), `sure` (that interval leaves 0 out; no correction
-    over methods or cases), `n_seeds`, and `apart`: in how many seeds the two runs share no cost. Where that is not 0,
+    over methods or cases), `n_seeds`, and `before` and `after`: in how many seeds the two runs share no cost, because
+    the method had finished before the baseline's first stage, or began after its last. Where there are such seeds,
     there is no number (NaN): seeds left out would choose the result.
 
     What is compared: method and baseline alone, so that no other method narrows the range, and run with run of the same
@@ -74,24 +75,22 @@ def differences(df: pd.DataFrame, *, baseline: str = "random") -> pd.DataFrame:
     for name in dict.fromkeys(table["column"]):
         if name != baseline:
             rows[name] = _difference(table[table["column"].isin([baseline, name])], baseline)
-    columns = ["family", "mean", "low", "high", "n_seeds", "apart"]
+    columns = ["family", "mean", "low", "high", "n_seeds", "before", "after"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("method")
     found.insert(4, "sure", (found["low"] > 0) | (found["high"] < 0))
     return found
 
 
 def _difference(pair: pd.DataFrame, baseline: str) -> tuple:
-    """`family, mean, low, high, n_seeds, apart` of the two methods in `pair`."""
-    spans = (
-        pair.groupby(["seed", "column"])["cost"].agg(["min", "max"]).groupby("seed").agg({"min": "max", "max": "min"})
-    )
-    apart = int((spans["min"] >= spans["max"]).sum())
-    family = pair.loc[pair["column"] != baseline, "family"].iloc[0]
-    if apart:
-        return family, float("nan"), float("nan"), float("nan"), len(spans), apart
-    zero = metrics.method(pair)[pair["column"] == baseline].iloc[0]
-    found = paired.differences(paired.per_run(pair), zero).iloc[0]
-    return family, found["mean"], found["low"], found["high"], len(spans), 0
+    """`family, mean, low, high, n_seeds, before, after` of the two methods in `pair`."""
+    is_zero, nothing = pair["column"] == baseline, float("nan")
+    own, zero = (pair[mask].groupby("seed")["cost"].agg(["min", "max"]) for mask in (~is_zero, is_zero))
+    before, after = int((own["max"] <= zero["min"]).sum()), int((own["min"] >= zero["max"]).sum())
+    family = pair.loc[~is_zero, "family"].iloc[0]
+    if before or after:
+        return family, nothing, nothing, nothing, len(own), before, after
+    found = paired.differences(paired.per_run(pair), metrics.method(pair)[is_zero].iloc[0]).iloc[0]
+    return family, found["mean"], found["low"], found["high"], len(own), 0, 0
 
 
 def _options(df: pd.DataFrame, part: str) -> pd.Series:
@@ -118,4 +117,4 @@ def compared(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> 
     return pd.concat(parts, ignore_index=True)
 
 
-COLUMNS = ("family", "mean", "low", "high", "sure", "n_seeds", "apart")
+COLUMNS = ("family", "mean", "low", "high", "sure", "n_seeds", "before", "after")

@@ -46,7 +46,7 @@ def test_differences_are_the_areas_on_the_costs_that_both_cover(df):
     assert found.loc["margin", "mean"] == pytest.approx(10)  # 60 to 70 % on average, over 20 to 40
     assert found.loc["badge", "mean"] == pytest.approx(-1 + 0.4 * (0.5 - 0.1), abs=1e-9)  # over 20 to 24
     assert found.loc["cautious_coverage", "mean"] == pytest.approx(0 - 0.4 * (0.5 - 0.25), abs=1e-9)
-    assert (found["n_seeds"] == 5).all() and (found["apart"] == 0).all()
+    assert (found["n_seeds"] == 5).all() and (found[["before", "after"]] == 0).all(axis=None)
 
 
 def test_what_buys_its_first_labels_is_held_against_random_from_randoms_first_stage_on(df):
@@ -89,13 +89,14 @@ def test_told_apart_is_an_interval_that_leaves_0_out(gains, sure):
     assert (found["low"] > 0 or found["high"] < 0) == sure
 
 
-def test_no_number_where_a_seed_shares_no_cost_with_random(df):
+@pytest.mark.parametrize(("shift", "column"), [(-10, "before"), (30, "after")])
+def test_no_number_where_a_seed_shares_no_cost_with_random(df, shift, column):
     """As when 20 iD labels of one's own choice cost less than random's first: no seed may be left out quietly."""
-    other = (df["initial"] == "strategy") & (df["seed"] == 3)
-    cheap = df.assign(cost=np.where(other, df["cost"] - 10, df["cost"]))
-    found = robustness.differences(cheap)
+    odd = (df["initial"] == "strategy") & (df["seed"] == 3)
+    found = robustness.differences(df.assign(cost=df["cost"] + shift * odd))
     assert np.isnan(found.loc[OWN, ["mean", "low", "high"]].astype(float)).all() and not found.loc[OWN, "sure"]
-    assert found.loc[OWN, "apart"] == 1 and found.loc["margin", "mean"] == pytest.approx(10)
+    assert dict(found.loc[OWN, ["before", "after"]]) == {"before": 0, "after": 0} | {column: 1}
+    assert found.loc["margin", "mean"] == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_heat_map_shows_the_differences_of_each_case_and_what_is_missing(df):
     said = texts(fig)
     assert said["hard", "margin"].startswith("<b>+10.0</b>") and found["sure"][found["method"] == "margin"].all()
     own = next(column for _, column in said if "labels" in column)
-    assert "no common cost" in said["apart", own] and "5 of 5 seeds" in said["apart", own]
+    assert "no number" in said["apart", own] and "ends before: 5 of 5" in said["apart", own]
     (absent,) = [note for note in fig.layout.annotations if note.text == "not run"]
     assert absent.x == "badge" and "apart" in absent.y
     assert "no correction over cases or methods" in fig.layout.title.text and "5 seeds" in fig.layout.title.text

@@ -11,7 +11,7 @@ from alkit.figures.style import TEXT, layout
 
 WORSE, EVEN, BETTER = "#a8390a", "#f4f1ec", "#14507f"  # not transparent: a text must keep its contrast on any page
 INK, PAPER = "#24292f", "#ffffff"
-DARK = 0.65  # share of the scale's end from which a cell is dark
+DARK = 0.55  # share of the scale's end from which a cell is dark
 ROW = 52  # px
 
 
@@ -20,8 +20,9 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
 
     `cases`: result tables by name, as `robustness.read` gives them; what stands behind ": " in a name is set small.
     Blue is better than the baseline, orange worse, on one scale around 0. Bold: the 95 % bootstrap interval leaves 0
-    out; in brackets: it does not. A cell without a colour has a method that was not run there, or whose runs share no
-    cost with the baseline's. ValueError as `robustness.compared`.
+    out; in brackets: it does not. A cell without a colour has a method that was not run there, or that shares no cost
+    with the baseline in some seeds: it ends before the baseline begins, or begins after its end. ValueError as
+    `robustness.compared`.
     """
     found = robustness.compared(cases, baseline=baseline)
     family = dict(zip(found["method"], found["family"], strict=True))
@@ -49,13 +50,13 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
     fig.update_xaxes(side="top", showgrid=False, ticks="", tickangle=0, tickfont_size=12, linecolor="rgba(0,0,0,0)")
     fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", linecolor="rgba(0,0,0,0)")
     seeds = sorted(set(found["n_seeds"]))
-    told = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    told = " to ".join(map(str, sorted({seeds[0], seeds[-1]}))) + " seed" + "s" * (seeds[-1] > 1)
     return layout(
         fig, f"Where does a method lose to {baseline}?",
-        f"mean accuracy over the costs that both cover, minus {baseline}'s (points); {_origin(cases)}, {told} seeds, "
+        f"mean accuracy over the costs that both cover, minus {baseline}'s (points); {_origin(cases)}, {told}, "
         "paired<br>blue: better, orange: worse; small: 95 % bootstrap interval. <b>Bold</b>: it leaves 0 out; "
         "(in brackets): it does not<br>each interval stands alone: no correction over cases or methods",
-        200 + ROW * len(cases), top=175, bottom=20,
+        220 + ROW * len(cases), top=195, bottom=20,
     )  # fmt: skip
 
 
@@ -78,23 +79,31 @@ def _text_colours(mean: pd.Series, end: float) -> np.ndarray:
 
 
 def _said(row) -> str:
-    if row.apart:
-        return f"no common cost<br><span style='font-size:11px'>{row.apart} of {row.n_seeds} seeds</span>"
+    if np.isnan(row.mean):
+        why = [f"ends before: {row.before}"] * (row.before > 0) + [f"begins after: {row.after}"] * (row.after > 0)
+        return _two_lines("no number", f"{', '.join(why)} of {row.n_seeds}")
     number = f"<b>{row.mean:+.1f}</b>" if row.sure else f"({row.mean:+.1f})"
-    interval = "" if np.isnan(row.low) else f"{row.low:+.1f} to {row.high:+.1f}"
-    return f"{number}<br><span style='font-size:11px'>{interval}</span>"
+    return number if np.isnan(row.low) else _two_lines(number, f"{row.low:+.1f} to {row.high:+.1f}")
+
+
+def _two_lines(large: str, small: str) -> str:
+    return f"{large}<br><span style='font-size:11px'>{small}</span>"
 
 
 def _hover(row, baseline: str) -> str:
     head = f"{row.case.partition(': ')[0]}<br>{row.method}"
-    if row.apart:
-        return f"{head}: in {row.apart} of {row.n_seeds} seeds its run and {baseline}'s share no cost"
-    return f"{head}: {row.mean:+.2f} points, 95 % interval {row.low:+.2f} to {row.high:+.2f}"
+    if np.isnan(row.mean):
+        return (
+            f"{head} shares no cost with {baseline}: of {row.n_seeds} seeds, it ends before {baseline} begins in "
+            f"{row.before} and begins after {baseline}'s end in {row.after}"
+        )
+    interval = "" if np.isnan(row.low) else f", 95 % interval {row.low:+.2f} to {row.high:+.2f}"
+    return f"{head}: {row.mean:+.2f} points{interval}"
 
 
 def _small(name: str) -> str:
     words, _, pool = name.partition(": ")
-    return f"<b>{words}</b>" + (f"<br><span style='font-size:11px'>{pool}</span>" if pool else "")
+    return _two_lines(f"<b>{words}</b>", pool) if pool else f"<b>{words}</b>"
 
 
 def _broken(name: str) -> str:
