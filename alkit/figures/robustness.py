@@ -11,8 +11,9 @@ from alkit.figures.style import TEXT, layout
 
 WORSE, EVEN, BETTER = "#a8390a", "#f4f1ec", "#14507f"  # not transparent: a text must keep its contrast on any page
 INK, PAPER = "#24292f", "#ffffff"
-DARK = 0.55  # share of the scale's end from which a cell is dark
+DARK = 0.65  # share of the scale's end from which a cell is dark
 ROW = 52  # px
+COLUMN = 12  # letters that fit one
 
 
 def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> go.Figure:
@@ -108,4 +109,5 @@ def _small(name: str) -> str:
 
 def _broken(name: str) -> str:
     """A method's name in lines that fit a column."""
-    return name.replace("_", "_<br>").replace(", ", ",<br>").replace("its first labels", "its first<br>labels")
+    lines = [line.replace("_", "_<br>") if len(line) > COLUMN else line for line in name.split(", ")]
+    return ",<br>".join(lines).replace("its first labels", "its first<br>labels")
