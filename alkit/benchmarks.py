@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import ambiguous, mixes, sources
+from . import ambiguous, mixes, sources, variants
 from .pools import (  # noqa: F401  (a benchmark and what it is made of are known by this module's name)
     AMBIGUOUS,
     CATEGORIES,
@@ -43,10 +43,11 @@ def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options
     """The benchmark called `name`, with `options` of its own (see the functions in `BENCHMARKS`).
 
     A name can carry the options: "mixcifar60-house_numbers-scenes-split3" is `ood=["house_numbers", "scenes"]` and
-    `split_seed=3` of mixcifar60. `share`: only that share of the pool (`pools.subpool`), all of the test set.
-    `folder` is where its files are; the default is what ships with alkit for MixDigits, and `sources.data_folder()` for
-    the others. ValueError for an unknown name or option, or for a file of MixDigits that is not the one that was
-    written; StoreError for images that are missing or damaged: it says how to get them.
+    `split_seed=3` of mixcifar60, "mixdigits-id10" is `variant="id10"` of mixdigits (`variants`). `share`: only that
+    share of the pool (`pools.subpool`), all of the test set. `folder` is where its files are; the default is what ships
+    with alkit for MixDigits, and `sources.data_folder()` for the others. ValueError for an unknown name or option, or
+    for a file of MixDigits that is not the one that was written; StoreError for images that are missing or damaged: it
+    says how to get them.
     """
     family, *variant = name.split("-")
     if family not in BENCHMARKS:
@@ -54,9 +55,10 @@ def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options
     known = [option for option in inspect.signature(BENCHMARKS[family]).parameters if option != "folder"]
     if unknown := [option for option in options if option not in known]:
         raise ValueError(f"{family} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
-    if variant and "ood" not in known:
+    if variant and family not in NAMED:
         raise ValueError(f"{family} has no variants, so there is no {name!r}; take {family!r}")
-    benchmark = BENCHMARKS[family](folder, **{**mixes.variant(variant), **options})
+    given = NAMED[family](variant) if variant else {}
+    benchmark = BENCHMARKS[family](folder, **{**given, **options})
     if variant and not options and benchmark.name != name:
         raise ValueError(f"{name!r} is written {benchmark.name!r}, so that a pool has one name")
     return subpool(benchmark, share)
@@ -70,7 +72,8 @@ def counts(benchmark: Benchmark) -> list[dict]:
         {"part": "pool", "category": CATEGORIES[int(category)], "source": str(source), "images": int(size)}
         for (category, source), size in zip(pairs.T, sizes, strict=True)
     ]
-    source = next(row["source"] for row in rows if row["category"] == CATEGORIES[ID])
+    own = [row for row in rows if row["category"] == CATEGORIES[ID]]
+    source = max(own, key=lambda row: row["images"])["source"]  # an annotator's errors call a few others iD
     test = {"part": "test", "category": CATEGORIES[ID], "source": source, "images": len(benchmark.test_labels_M)}
     return [*rows, test]
 
@@ -85,10 +88,11 @@ def shortcut(benchmark: Benchmark) -> dict[str, float]:
         return {model: ambiguous.shortcut_auroc(real, mixed, model=model) for model in ("logistic", "boosting")}
 
 
-def mixdigits(folder: Path | None = None) -> Benchmark:
+def mixdigits(folder: Path | None = None, *, variant: str | None = None) -> Benchmark:
     """MixDigits: 1,297 digits of `load_digits`, 324 ambiguous digits, 324 letters A to J; the other 500 digits test.
 
-    Everything is decided by the images' content, nothing by the order in which a source's files come.
+    Everything is decided by the images' content, nothing by the order in which a source's files come. `variant`: one of
+    `variants.VARIANTS`, harder pools made of the same images.
     """
     asset = _read(folder or ASSETS, "mixdigits")
     images, labels, test_images, test_labels = split_digits()
@@ -109,7 +113,8 @@ def mixdigits(folder: Path | None = None) -> Benchmark:
         np.repeat(["digits", "ambiguous", "letters"], [n, n_mixed, n_letters])[order],
     )
     names = tuple("0123456789")
-    return Benchmark("mixdigits", pool, test_images, test_labels, names, votes[order], parents[order])
+    benchmark = Benchmark("mixdigits", pool, test_images, test_labels, names, votes[order], parents[order])
+    return benchmark if variant is None else variants.made(benchmark, variant)
 
 
 def split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -167,9 +172,10 @@ def rebuild_mixdigits(
 
 def provenance(name: str, *, folder: Path | None = None) -> dict:
     """How a benchmark's generated images were made: seed, recipe, versions of the libraries, and what was measured."""
-    if name == "mixmnist":
+    family = name.partition("-")[0]
+    if family == "mixmnist":
         return mixes.provenance(folder)
-    return json.loads(str(_read(folder or ASSETS, name)["provenance"]))
+    return json.loads(str(_read(folder or ASSETS, family)["provenance"]))
 
 
 def _write(folder: Path, name: str, **arrays: np.ndarray) -> None:
@@ -198,3 +204,4 @@ def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
 
 
 BENCHMARKS = {"mixdigits": mixdigits, "mixmnist": mixes.mixmnist, "mixcifar60": mixes.mixcifar60}
+NAMED = {"mixdigits": variants.options, "mixcifar60": mixes.variant}  # the options that parts of a name stand for

@@ -73,9 +73,11 @@ def union(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     options = [json.loads(text) for text in rows["options"]]
     return rows.assign(
         method=metrics.method(rows),
-        learner_name=[_name(name, own.get("learner", {})) for name, own in zip(rows["learner"], options, strict=True)],
+        learner_name=[
+            with_options(name, own.get("learner", {})) for name, own in zip(rows["learner"], options, strict=True)
+        ],
         strategy_name=[
-            _name(name, own.get("strategy", {})) for name, own in zip(rows["strategy"], options, strict=True)
+            with_options(name, own.get("strategy", {})) for name, own in zip(rows["strategy"], options, strict=True)
         ],
     )
 
@@ -85,7 +87,8 @@ def _plain(table: pd.DataFrame) -> pd.Series:
     return (table["initial"] == "shared") & given.map(lambda names: names <= {"learner", "strategy"})
 
 
-def _name(name: str, options: Mapping) -> str:
+def with_options(name: str, options: Mapping) -> str:
+    """A learner's or strategy's name and those of its options that are given: "distance_cl, radius=0.1"."""
     return ", ".join([name, *(f"{key}={value}" for key, value in sorted(options.items()))])
 
 
@@ -171,6 +174,10 @@ def _wanted(benchmark: str) -> set[tuple[str, str, int]]:
     file = SWEEPS / f"{benchmark}.yaml"
     cells = grid.cells(grid.read(file)) if file.exists() else []
     return {
-        (_name(cell.learner, cell.learner_options), _name(cell.strategy, cell.strategy_options), cell.seed)
+        (
+            with_options(cell.learner, cell.learner_options),
+            with_options(cell.strategy, cell.strategy_options),
+            cell.seed,
+        )
         for cell in cells
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 ID, AMBIGUOUS, OOD = 0, 1, 2
 CATEGORIES = ("iD", "ambiguous", "OoD")
-NO_VOTE = 255  # in `Benchmark.votes_NV`, for images that were not voted on
+NO_VOTE = 255  # in `Benchmark.votes_NV`, for images that were not voted on, and for votes that name no class
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Benchmark:
     test_images_MCHW: np.ndarray  # uint8
     test_labels_M: np.ndarray  # int64: 0..K-1
     class_names: tuple[str, ...]  # of the K classes
-    votes_NV: np.ndarray  # uint8, the class that voter v named for pool image n; NO_VOTE where there was no vote
+    votes_NV: np.ndarray  # uint8, the class that voter v named for pool image n; NO_VOTE for none, or none of the K
     parents_N2: np.ndarray  # int64, pool positions of the two images that a mixture was made from; -1 elsewhere
 
     def __post_init__(self):
@@ -81,10 +81,9 @@ def fingerprint(pool: Pool, test_images_MCHW: np.ndarray, test_labels_M: np.ndar
 
 @lru_cache(maxsize=2)
 def subpool(benchmark: Benchmark, share: float) -> Benchmark:
-    """`benchmark` with the first `share` of each class and source of its pool, at least one image; the test set whole.
+    """`benchmark` with the first `share` of each class and source of its pool, at least one image (see `taken`).
 
-    The order of a pool is decided by the images' content, so this is a fixed random draw. A mixture whose two parents
-    are not both in it has none.
+    The order of a pool is decided by the images' content, so this is a fixed random draw.
     """
     if share == 1:
         return benchmark
@@ -93,7 +92,15 @@ def subpool(benchmark: Benchmark, share: float) -> Benchmark:
     for kind in range(kinds.max() + 1):
         members = np.flatnonzero(kinds == kind)
         rows.append(members[: max(1, round(share * len(members)))])
-    rows = np.sort(np.concatenate(rows))
+    return taken(benchmark, np.concatenate(rows))
+
+
+def taken(benchmark: Benchmark, rows: np.ndarray) -> Benchmark:
+    """`benchmark` with those rows of its pool, in the pool's order; the test set whole.
+
+    A mixture whose two parents are not both in it has none.
+    """
+    pool, rows = benchmark.pool, np.sort(rows)
     place = np.full(len(pool) + 1, -1)  # the last one for parents that are -1
     place[rows] = np.arange(len(rows))
     parents = place[benchmark.parents_N2[rows]]

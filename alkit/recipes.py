@@ -133,12 +133,21 @@ RECIPES: dict[tuple[str, str], Recipe] = {
 }  # fmt: skip
 
 PROFILES = ("smoke", "laptop", "short", "paper")
+QUOTAS_OF = {  # what differs from the family's recipe where a variant's pool has too few iD images for its quotas
+    **dict.fromkeys(
+        ("mixdigits-id30", "mixdigits-ambiguous_heavy", "mixdigits-ood_heavy"), dict(initial_id=50, stop_id=150)
+    ),
+    "mixdigits-id10": dict(initial_id=20, stage_id=5, stop_id=60),
+    "mixdigits-two_classes": dict(initial_id=20, stop_id=100),
+}
+SMOKE_STAGES = 2  # after the initial set
 
 
 def recipe(benchmark: str, profile: str) -> Recipe:
     """The recipe of `benchmark` at `profile`; ValueError with the known names where there is none.
 
-    A variant, such as "mixcifar60-scenes-svhn", has the recipe of the benchmark that its name begins with.
+    A variant, such as "mixcifar60-scenes-svhn", has the recipe of the benchmark that its name begins with, and those of
+    `QUOTAS_OF` have quotas of their own; at `smoke` these end after two stages, as all do.
     """
     family, known = benchmark.partition("-")[0], sorted({name for name, _ in RECIPES})
     if family not in known:
@@ -148,7 +157,10 @@ def recipe(benchmark: str, profile: str) -> Recipe:
         raise ValueError(
             f"unknown profile {profile!r} of {family}{closest(profile, profiles)}; known: {', '.join(profiles)}"
         )
-    return RECIPES[family, profile]
+    found = replace(RECIPES[family, profile], **QUOTAS_OF.get(benchmark, {}))
+    if benchmark in QUOTAS_OF and profile == "smoke":
+        found = replace(found, stop_id=found.initial_id + SMOKE_STAGES * found.stage_id)
+    return found
 
 
 QUOTAS = ("initial_id", "stage_id", "stop_id")

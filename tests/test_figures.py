@@ -228,6 +228,11 @@ def test_bars_are_the_votes_under_their_image(pool):
     f, step = images.FRAME, 256 // 8
     for picture, image in zip(pictures, pool.images_NCHW, strict=False):
         assert (picture[f:-f:step, f:-f:step, 0] == image[0]).all()
+    votes[1, 5:] = 255  # for none of the classes
+    fig = figures.ambiguous_votes(pool.images_NCHW[:2], votes, [str(i) for i in range(10)])
+    assert [sum(bar.y) for bar in fig.data if bar.type == "bar"] == [10, 5]
+    with pytest.raises(ValueError, match="one per class name; got none"):
+        figures.ambiguous_votes(pool.images_NCHW[:1], votes[1:, 5:], ["0", "1"])
     with pytest.raises(ValueError, match="one per class name; got 0..8"):
         figures.ambiguous_votes(pool.images_NCHW[:2], votes, ["0", "1"])
     with pytest.raises(ValueError, match="as many images as rows of votes"):

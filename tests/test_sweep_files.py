@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from alkit import acquisition, benchmarks, experiment, grid, plan, study
+from alkit import acquisition, benchmarks, experiment, grid, plan, study, variants
 
 FOLDER = study.NOTEBOOKS / "sweeps"
 SEEDS = {  # learner -> seeds of every strategy
@@ -19,7 +19,7 @@ def cells(name):
 
 
 def test_every_committed_sweep_is_known_here():
-    assert {path.stem for path in FOLDER.glob("*")} == set(SEEDS)
+    assert {path.stem for path in FOLDER.glob("*")} == {*SEEDS, "robustness"}
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -50,3 +50,26 @@ def test_mixdigits_is_planned_without_running_anything(tmp_path):
     made = plan.make(cells("mixdigits"), tmp_path, torch.device("cpu"))
     assert len(made.todo) == len(made.cells) and not made.done
     assert not (tmp_path / "cells").exists()
+
+
+def test_robustness_runs_the_same_methods_on_every_variant_and_on_early_features():
+    """So that one heat map can hold them; the protocol in which the strategy buys its first labels has no random."""
+    found = cells("robustness")
+    assert {(cell.learner, cell.profile) for cell in found} == {("probe", "laptop")}
+    cases = {(cell.benchmark, str(cell.changes)) for cell in found}
+    assert cases == {
+        *((f"mixdigits-{name}", "{}") for name in variants.VARIANTS),
+        ("mixdigits", "{'con_first_epochs': 3}"),
+    }
+    for case in cases:
+        own = Counter((c.strategy, c.initial) for c in found if (c.benchmark, str(c.changes)) == case)
+        shared = {strategy for strategy, initial in own if initial == "shared"}
+        assert {"random", "cautious_coverage"} < shared and len(shared) == 7
+        assert {strategy for strategy, initial in own if initial == "strategy"} == {"cautious_coverage"}
+        assert set(own.values()) == {10}
+
+
+def test_robustness_can_be_planned_on_the_pools_themselves(tmp_path):
+    kinds = {grid.without_seed(cell): cell for cell in cells("robustness")}
+    made = plan.make(list(kinds.values()), tmp_path, torch.device("cpu"))
+    assert len(made.todo) == 8 * 10 and len({one.benchmark.fingerprint for one in made.todo}) == 10

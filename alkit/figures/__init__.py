@@ -13,6 +13,7 @@ from alkit.figures.features import acquisition, feature_space
 from alkit.figures.files import save
 from alkit.figures.images import ambiguous_votes, augmentations, samples
 from alkit.figures.results import composition, curves, losses, seconds
+from alkit.figures.robustness import robustness_map
 from alkit.figures.strategies import bought, plane, toy_picks
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "paired_differences",
     "performance_profile",
     "plane",
+    "robustness_map",
     "samples",
     "save",
     "scorecard",

@@ -11,6 +11,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, TEXT, layout
+from alkit.pools import NO_VOTE
 from alkit.rng import numpy_stream
 
 FRAME = 5  # pixels of the frame around each image of a sheet
@@ -130,13 +131,16 @@ def _class(i: int, labels, class_names) -> str:
 def ambiguous_votes(images_N1HW, votes_NV, class_names: Sequence[str], *, n: int = 8) -> go.Figure:
     """The first `n` images, each above the votes of its V classifiers (Kim et al. 2023, Figure 2).
 
-    `votes_NV` holds class numbers; ValueError if one has no name.
+    `votes_NV` holds class numbers, and `pools.NO_VOTE` for what is none of the classes, which is not drawn. ValueError
+    if another number has no name.
     """
     images, votes, names = np.asarray(images_N1HW)[:n], np.asarray(votes_NV)[:n], [str(name) for name in class_names]
     if len(images) != len(votes) or not len(votes):
         raise ValueError(f"need as many images as rows of votes, at least one; got {len(images)} and {len(votes)}")
-    if votes.min() < 0 or votes.max() >= len(names):
-        raise ValueError(f"votes must lie in 0..{len(names) - 1}, one per class name; got {votes.min()}..{votes.max()}")
+    cast = votes[votes != NO_VOTE]
+    if not cast.size or cast.min() < 0 or cast.max() >= len(names):
+        got = f"{cast.min()}..{cast.max()}" if cast.size else "none"
+        raise ValueError(f"votes must lie in 0..{len(names) - 1}, one per class name; got {got}")
     columns, voters = min(4, len(images)), votes.shape[1]
     blocks = math.ceil(len(images) / columns)
     fig = make_subplots(
@@ -147,7 +151,7 @@ def ambiguous_votes(images_N1HW, votes_NV, class_names: Sequence[str], *, n: int
         horizontal_spacing=0.03,
         specs=([[{}] * columns] * 2 + [[None] * columns]) * blocks,
     )
-    counts = np.stack([np.bincount(row, minlength=len(names)) for row in votes])
+    counts = np.stack([np.bincount(row[row != NO_VOTE], minlength=len(names)) for row in votes])
     for i, count in enumerate(counts):
         at = dict(row=3 * (i // columns) + 1, col=i % columns + 1)
         _add_sheet(fig, images[i : i + 1], [f"image {i}"], 1, **at, tile=256)
