@@ -45,7 +45,7 @@ def cautious_coverage(
     are bought, as by any strategy that looks for doubt, where they lie inside a doubtful class.
     """
     _check(doubt=(doubt, 0), caution=(caution, 0), neighbours=(neighbours, 1), candidates=(candidates, 1))
-    nodes = _nodes(view, max(candidates, NODES_PER_ANSWER * view.quota))
+    nodes = nodes_of(view, max(candidates, NODES_PER_ANSWER * view.quota))
     if len(nodes):
         options = dict(doubt=doubt, caution=caution, neighbours=neighbours, gates=gates, at_once=at_once)
         yield from (int(nodes[moment.asked]) for moment in moments(view, nodes, **options))
@@ -106,7 +106,7 @@ def _check(**options: tuple[float, int]) -> None:
             raise ValueError(f"{name} of cautious_coverage must be at least {least}, got {value}")
 
 
-def _nodes(view: View, most: int) -> np.ndarray:
+def nodes_of(view: View, most: int) -> np.ndarray:
     """At most `most` unasked positions and as many answered ones, at random; none where nothing is unasked."""
     unasked, answered = view.unasked, np.flatnonzero(view.answers_N != NOT_ASKED)
     if not len(unasked):
