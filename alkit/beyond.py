@@ -4,6 +4,7 @@ Its runs are those of the committed sweep `beyond.yaml`. Variants are kept out o
 to explain one strategy, and would only make Holm's correction dearer for the rest.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -144,3 +145,22 @@ def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     both = both[both["seed"].isin(shared)].reset_index(drop=True)
     metrics.check_comparable(both)
     return both
+
+
+def finals(df: pd.DataFrame) -> pd.DataFrame:
+    """Our runs that targets are held against: the defaults, and more caution; no ingredient is missing from them."""
+    return df[df["options"].isin(["{}", '{"strategy": {"caution": 2}}']) & (df["strategy"] == STRATEGY)]
+
+
+def ways(tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame | None) -> list[pd.DataFrame]:
+    """On the probe, the defaults `beside` all other strategies, and then all `finals` beside them.
+
+    `tables` as `evidence.tables`; `ours`: the table of `beyond.yaml`, or None. ValueError where there is nothing to
+    compare, saying what is missing.
+    """
+    if ours is None:
+        raise ValueError("there is no table of this strategy's runs: run notebooks/sweeps/beyond.yaml")
+    others = evidence.of_learner(evidence.union(tables), "probe")
+    probe = finals(ours[ours["learner"] == "probe"])
+    plain = (probe["options"] == "{}") & (probe["initial"] == "shared")
+    return [beside(others, probe[plain]), beside(others, probe)]

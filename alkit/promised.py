@@ -4,14 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from . import beyond, evidence, paired
+from . import beyond, evidence, paired, results
 
 LEVEL = 0.05
-
-
-def finals(df: pd.DataFrame) -> pd.DataFrame:
-    """Our runs that targets are held against: the defaults, and more caution; no ingredient is missing from them."""
-    return df[df["options"].isin(["{}", '{"strategy": {"caution": 2}}']) & (df["strategy"] == beyond.STRATEGY)]
+POOLS = ("mixmnist", "mixdigits", "mixcifar60-house_numbers-scenes")
 
 
 def judged(tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame | None, benchmark: str) -> pd.DataFrame:
@@ -28,18 +24,29 @@ def judged(tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame | None, benchm
     return pd.DataFrame(rows, columns=["target", "way", "seeds", "measured", "verdict"])
 
 
+def committed(profile: str = "laptop") -> pd.DataFrame:
+    """`judged` of every benchmark in `POOLS` by the committed tables of this profile, with the column `pool` first."""
+    found = []
+    for pool in POOLS:
+        there = "beyond" in results.committed(pool, profile)
+        ours = results.read_results(results.ROOT / "figures", pool, profile, "beyond") if there else None
+        found.append(judged(evidence.tables(pool, profile), ours, pool).assign(pool=pool))
+    return pd.concat(found, ignore_index=True)[["pool", "target", "way", "seeds", "measured", "verdict"]]
+
+
 def judged_text(found: pd.DataFrame) -> str:
-    """`judged` as a Markdown table."""
-    lines = ["| promised | how it is run | reached | verdict | seeds |", "|---|---|---|---|---|"]
+    """`committed` as a Markdown table."""
+    lines = ["| pool | promised | how it is run | measured | verdict | seeds |", "|---|---|---|---|---|---|"]
     for row in found.itertuples():
-        lines.append(f"| {row.target} | {row.way} | {row.measured} | **{row.verdict}** | {row.seeds or '-'} |")
+        cells = (row.pool, row.target, row.way, row.measured, f"**{row.verdict}**", str(row.seeds or "-"))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _ways(ours: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     if ours is None:
         return {}
-    return {_way(*key): run for key, run in finals(ours).groupby(["learner", "initial", "options"])}
+    return {_way(*key): run for key, run in beyond.finals(ours).groupby(["learner", "initial", "options"])}
 
 
 def _way(learner: str, initial: str, options: str) -> str:
@@ -91,7 +98,9 @@ def _against_others(number: str, say):
             return run["seed"].nunique(), "-", "no other strategy to compare with"
         runs = paired.per_run(both)
         (own,) = {name for name in runs["method"] if name.startswith(beyond.STRATEGY)}
-        return runs["seed"].nunique(), *say(paired.differences(runs, own, number))
+        return runs["seed"].nunique(), *say(
+            paired.differences(runs, own, number, resamples=99)
+        )  # intervals are not judged by
 
     return judge
 

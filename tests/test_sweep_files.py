@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from alkit import acquisition, benchmarks, experiment, grid, plan, study
+from alkit import acquisition, benchmarks, beyond, experiment, grid, plan, study
 
 FOLDER = study.NOTEBOOKS / "sweeps"
 SEEDS = {  # learner -> seeds of every strategy
@@ -19,7 +19,7 @@ def cells(name):
 
 
 def test_every_committed_sweep_is_known_here():
-    assert {path.stem for path in FOLDER.glob("*")} == set(SEEDS)
+    assert {path.stem for path in FOLDER.glob("*")} == {*SEEDS, "beyond"}
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -37,7 +37,23 @@ def test_sweep_runs_each_method_with_all_seeds_and_every_strategy_where_it_says_
             assert len(methods) == len(acquisition.STRATEGIES) + len(study.VARIANTS)
 
 
-@pytest.mark.parametrize("name", SEEDS)
+def test_the_sweep_of_our_own_strategy_leaves_out_every_ingredient_and_pays_for_the_first_labels_both_ways():
+    found = cells("beyond")
+    assert {cell.strategy for cell in found} == {beyond.STRATEGY}
+    runs = Counter(
+        (cell.benchmark, cell.learner, cell.initial, ", ".join(f"{k}={v}" for k, v in cell.strategy_options.items()))
+        for cell in found
+    )
+    pays = [(initial, options) for initial in ("shared", "strategy") for options in ("", "caution=2")]
+    assert runs == {
+        **{("mixdigits", "probe", "shared", options): 20 for options in ("", *beyond.VARIANTS)},
+        **{("mixdigits", "probe", *way): 20 for way in pays},
+        **{("mixmnist", "probe", *way): 11 for way in pays},
+        ("mixdigits", "contrastive", "strategy", ""): 11,
+    }
+
+
+@pytest.mark.parametrize("name", [*SEEDS, "beyond"])
 def test_every_kind_of_cell_passes_the_check_that_comes_before_work(name):
     """Held against MixDigits, whose images ship with the project."""
     pool = benchmarks.load("mixdigits")
