@@ -16,7 +16,7 @@ from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, PALETT
 from alkit.ranking import LEVEL
 from alkit.toy import N_CLASSES, Toy
 
-LOW, HIGH = "rgba(122,122,122,0.22)", PALETTE[0]  # of a value: hardly there, and plain
+LOW, HIGH = "rgba(122,122,122,0.22)", PALETTE[0]  # of a value: hardly there, and plain to see
 ASKED = "#e0a400"  # of the next question; a star besides
 SHOWN = {  # of a snapshot: title, lowest and highest value of the colours (None: the samples' own)
     "density_N": ("How crowded is it here?", -2, 1),
@@ -41,8 +41,8 @@ def toy_idea(pool: Toy, state: Snapshot) -> go.Figure:
     fig.add_traces(_question(pool, state), rows=2, cols=4)
     return _planes(
         fig, pool, "What it knows before it asks",
-        "upper row: is it iD? lower row: is it worth asking? Dark: much. Discs and crosses: answers so far, iD and "
-        "not; star: the next question", 610,
+        "upper row: is it iD? lower row: is it worth asking? Strong colour: much<br>discs and crosses: answers so far, "
+        "iD and not; star: the next question", 610,
     )  # fmt: skip
 
 
@@ -50,8 +50,8 @@ def toy_moments(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
     """P(iD), the cover and the score before several questions; `states`: title -> snapshot, a column each."""
     return _grid(
         pool, states, ("purity_N", "covered_N", "score_N"), "Where it asks next",
-        "dark: much (in the last row: among what can be asked at that moment); discs and crosses: answers; star: the "
-        "next question", common=False,
+        "strong colour: much (last row: for that moment); discs and crosses: answers, iD and not; star: the next "
+        "question", common=False,
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def toy_answer(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
     """P(iD) and the score before a question and after either answer; `states`: title -> snapshot, a column each."""
     return _grid(
         pool, states, ("purity_N", "score_N"), "What one answer changes",
-        "dark: much, on one scale in each row; star: the next question. Nothing is trained between the columns",
+        "strong colour: much, on one scale in each row; star: the next question. Nothing is trained in between",
         common=True,
     )  # fmt: skip
 
@@ -96,7 +96,7 @@ def _kinds(pool: Toy) -> list[go.Scatter]:
 
 
 def _values(pool: Toy, state: Snapshot, what: str, highest: float | None = None) -> list[go.Scatter]:
-    """What can be asked, coloured by one of the snapshot's arrays; `highest`: darkest value where none is set."""
+    """What can be asked, coloured by an array of the snapshot; `highest`: where colours end, unless `SHOWN` says."""
     (title, low, high), free = SHOWN[what], state.answers_N == NOT_ASKED
     value_N = getattr(state, what)
     high = high or highest or _top(value_N)
@@ -109,7 +109,7 @@ def _values(pool: Toy, state: Snapshot, what: str, highest: float | None = None)
 
 
 def _top(value_N: np.ndarray) -> float:
-    """The darkest value: not the one largest, which may stand alone."""
+    """Where colours end: not at the largest value, which may stand alone."""
     return max(float(np.quantile(value_N, 0.98)), 1e-12)
 
 
