@@ -98,9 +98,9 @@ def _against_others(number: str, say):
             return run["seed"].nunique(), "-", "no other strategy to compare with"
         runs = paired.per_run(both)
         (own,) = {name for name in runs["method"] if name.startswith(beyond.STRATEGY)}
-        return runs["seed"].nunique(), *say(
-            paired.differences(runs, own, number, resamples=99)
-        )  # intervals are not judged by
+        text, verdict = say(paired.differences(runs, own, number, resamples=99))  # intervals are not judged by
+        head_start = "; those paid for the shared initial set" if (run["initial"] == "strategy").any() else ""
+        return runs["seed"].nunique(), text + head_start, verdict
 
     return judge
 

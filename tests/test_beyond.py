@@ -184,6 +184,8 @@ def test_every_way_is_judged_on_its_own_learner_and_what_is_not_there_is_said():
     }  # fmt: skip
     ((_, said, _),) = [value for (_, way), value in found.items() if way.startswith("contrastive")]
     assert said == "no other strategy to compare with"  # the tables have no random on that learner
+    for (_, way), (measured, _, _) in found.items():
+        assert measured.endswith("; those paid for the shared initial set") == way.startswith("probe, buys")
     assert set(judged("mixcifar60-house_numbers-scenes", None).values()) == {("-", "not measured", 0)}
 
 
