@@ -16,18 +16,21 @@ from .store import StoreError, journal, runs_folder
 
 METHOD = ["learner", "strategy", "options"]  # what tells two methods of one protocol apart
 SWEEPS = results.ROOT / "notebooks" / "sweeps"
+APART = ("beyond",)  # names of tables of one strategy's variants, which stand in no comparison of strategies
 
 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
     """The committed result tables of `benchmark` at `profile` by file name; {} where there are none.
 
-    With `own`, also the tables among the runs ("runs/..."), and as "finished cells" what is on disk without a table.
-    StoreError for one that is damaged.
+    Those named in `APART` are left out. With `own`, also the tables among the runs ("runs/..."), and as "finished
+    cells" what is on disk without a table. StoreError for one that is damaged.
     """
     places = {"": results.ROOT / "figures", **({"runs/": runs_folder() / "figures"} if own else {})}
     found = {}
     for place, folder in places.items():
         for name in results.named(folder, benchmark, profile):
+            if name in APART:
+                continue
             file = place + results.label(benchmark, profile, name)
             found[file] = results.read_results(folder, benchmark, profile, name)
     if own and (rows := list(_cells(benchmark, profile))):

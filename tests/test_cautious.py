@@ -1,13 +1,15 @@
 """cautious_coverage: its parts against plain code, and that it does what it claims; its answers within a stage."""
 
+import inspect
 import itertools
 
 import numpy as np
 import pytest
+import references_ours
 from conftest import register, run_folder, tables, tiny
 
-from alkit import acquisition, experiment
-from alkit.acquisition import View, order
+from alkit import acquisition, experiment, toy
+from alkit.acquisition import View, cautious, order
 from alkit.acquisition.neighbourhood import Purity, graph, nearest_neighbours
 
 N_CLASSES = 2
@@ -28,13 +30,93 @@ def view_of(features, answers, *, probs=None, quota=10, live=None):
     return View(features, probs, answers, N_CLASSES, quota, np.random.default_rng(0), live_N=live)
 
 
-def ask(features, labels, answers, questions, **more):
+def ask(features, labels, answers, questions, *, options=None, **more):
     """Positions asked, with every answer given as soon as the question is put."""
     live, asked = answers.copy(), []
-    for index in itertools.islice(order("cautious_coverage", view_of(features, answers, live=live, **more)), questions):
+    view = view_of(features, answers, live=live, **more)
+    for index in itertools.islice(order("cautious_coverage", view, **(options or {})), questions):
         live[index] = labels[index]
         asked.append(index)
     return np.array(asked)
+
+
+def stage_of_toy(answered, quota, seed=5):
+    """A view of the toy pool with so many samples answered at random, its live answers, and what they will be."""
+    pool = toy.pool(seed)
+    answers = np.full(len(pool.labels_N), -1)
+    some = np.random.default_rng(seed).permutation(len(answers))[:answered]
+    answers[some] = pool.labels_N[some]
+    if answered:
+        return toy.view(pool, answers, quota, seed, 1), answers, pool.labels_N
+    probs = np.full((len(answers), toy.N_CLASSES + 1), 0.25, np.float32)
+    view = View(pool.features_N3, probs, answers.copy(), toy.N_CLASSES, quota, np.random.default_rng(2), live_N=answers)
+    return view, answers, pool.labels_N
+
+
+def answered_in_turn(questions, live, labels, count):
+    asked = []
+    for index in itertools.islice(questions, count):
+        live[index] = labels[index]
+        asked.append(index)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"caution": 2.0}, {"doubt": 0.0}, {"neighbours": 1}, {"candidates": 60}], ids=str
+)
+@pytest.mark.parametrize(("answered", "quota"), [(0, 9), (15, 10), (80, 10), (200, 100)])
+def test_picks_are_those_of_the_strategy_as_it_was_frozen(answered, quota, options):
+    """Every result was made with it: what was added since must not change one pick, up to the last of the pool."""
+    count = 700 if "candidates" in options else 250
+    one, other = (stage_of_toy(answered, quota) for _ in range(2))
+    now = answered_in_turn(order("cautious_coverage", one[0], **options), *one[1:], count)
+    frozen = answered_in_turn(references_ours.frozen(other[0], **options), *other[1:], count)
+    assert now == frozen and len(now) == min(count, 640 - answered)
+
+
+def test_the_algorithm_is_forty_lines_at_most():
+    lines = inspect.getsource(cautious.moments).splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("gates", ["answers", "density"])
+def test_a_gate_alone_knows_one_kind_of_junk(gates):
+    features, labels, kinds = crowd()
+    purity = Purity(*nearest_neighbours(features, 20), np.random.default_rng(0), gates=gates)
+    answered = np.zeros(len(labels), bool)
+    answered[[0, 1, 60, 61, 120, 121]] = True
+    is_id, is_other = answered & (kinds == 0), answered & (kinds != 0)
+    iD, ambiguous, ood = (purity(is_id, is_other)[~answered & (kinds == kind)] for kind in range(3))
+    if gates == "answers":
+        np.testing.assert_array_equal(purity(is_id & False, is_other & False), 0.5)  # nothing is known before an answer
+        assert ood.max() < iD.min()
+    else:
+        assert ambiguous.mean() < iD.mean() - 0.2 and abs(ood.mean() - iD.mean()) < 0.1
+        before = purity(is_id, is_other)
+        np.testing.assert_array_equal(purity(is_other, is_id), before)  # whatever was answered
+
+
+def test_answers_kept_to_the_end_of_the_stage_change_nothing_within_it():
+    features, labels, kinds = crowd()
+    answers = np.full(len(labels), -1)
+    answers[:180:13] = labels[:180:13]
+    later, unheard = (ask(features, told, answers, 40, options={"at_once": False}) for told in (labels, 0 * labels))
+    np.testing.assert_array_equal(later, unheard)
+    assert not np.array_equal(later, ask(features, labels, answers, 40))
+    nobody = list(itertools.islice(order("cautious_coverage", view_of(features, answers)), 40))
+    np.testing.assert_array_equal(later, nobody)  # what it does where nobody answers
+
+
+def test_a_moment_is_what_the_next_question_was_chosen_by():
+    view, live, labels = stage_of_toy(30, 10)
+    nodes = np.random.default_rng(0).permutation(view.unasked)
+    for number, moment in enumerate(itertools.islice(cautious.moments(view, nodes, caution=2.0), 12)):
+        score = (moment.gain_M + 1e-12) * moment.purity_M**2
+        asked = live[nodes] != -1
+        assert moment.asked == np.where(asked, -1, score).argmax() and asked.sum() == number
+        np.testing.assert_array_equal(moment.is_id_M | moment.is_other_M, asked)
+        assert (moment.covered_M[moment.is_id_M] == 1).all()
+        live[nodes[moment.asked]] = labels[nodes[moment.asked]]
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 300])
@@ -146,6 +228,15 @@ def test_options_out_of_range_are_refused(option, value):
     features, labels, _ = crowd()
     with pytest.raises(ValueError, match=f"{option} of cautious_coverage must be at least [01], got {value}"):
         next(order("cautious_coverage", view_of(features, np.full(len(labels), -1)), **{option: value}))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [("gates", "none", "one of 'both', 'answers', 'density'"), ("at_once", 1, "True or False")],
+)
+def test_options_of_another_kind_are_refused(option, value, wanted):
+    with pytest.raises(ValueError, match=f"{option} of strategy 'cautious_coverage' must be {wanted}, got {value!r}"):
+        acquisition.check_options("cautious_coverage", {option: value})
 
 
 def test_live_answers_must_begin_as_the_stages_answers():

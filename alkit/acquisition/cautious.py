@@ -1,6 +1,8 @@
 """Our own strategy, past the paper: cover what the classifier doubts, by asking what is likely to be iD."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -13,8 +15,9 @@ NODES_PER_ANSWER, REFRESHES = 5, 20  # of large stages
 
 @strategy("cautious_coverage", citation="ours", needs=("features", "probs"), family="ours")
 def cautious_coverage(
-    view: View, *, doubt: float = 3.0, caution: float = 1.0, neighbours: int = 50, candidates: int = 4000
-) -> Iterator[int]:
+    view: View, *, doubt: float = 3.0, caution: float = 1.0, neighbours: int = 50, candidates: int = 4000,
+    gates: Literal["both", "answers", "density"] = "both", at_once: bool = True,
+) -> Iterator[int]:  # fmt: skip
     """Most doubt settled per question: P(iD)^caution x the doubtful, likely iD mass that an iD answer would cover.
 
     On a graph of nearest neighbours with edges w_ij = exp((cos(h_i, h_j) - 1) / t), w_ii = 1, and t the median of 1 -
@@ -28,6 +31,10 @@ def cautious_coverage(
     asked sample counts as iD. More `caution` costs less and teaches less: on MixDigits, 4 halves what
     is bought in vain.
 
+    To see what an ingredient is worth, leave it out: `doubt=0`, `caution=0`, `neighbours=1` (a sample covers itself and
+    one other, and answers spread no further), one of the two `gates` of P alone, or `at_once=False`, with which a
+    stage's answers are used when it has ended.
+
     Larger pools are seen through max(`candidates`, 5 x quota) unasked samples and as many answered ones, drawn at
     random; the other unasked ones come last, in random order. In stages of more than 20 samples, P is computed anew
     after every 1/20 of the quota. ValueError for a negative power, or fewer than one neighbour or candidate.
@@ -38,35 +45,59 @@ def cautious_coverage(
     are bought, as by any strategy that looks for doubt, where they lie inside a doubtful class.
     """
     _check(doubt=(doubt, 0), caution=(caution, 0), neighbours=(neighbours, 1), candidates=(candidates, 1))
-    nodes = _nodes(view, max(candidates, NODES_PER_ANSWER * view.quota))
-    if not len(nodes):
-        return
-    similarity_Nk, index_Nk = nearest_neighbours(view.features_ND[nodes], neighbours)
-    edges_NN = graph(similarity_Nk, index_Nk)
-    edges_NN.setdiag(1)
-    purity = Purity(similarity_Nk, index_Nk, view.rng)
-    answers_N, doubt_N = view.answers_N[nodes].copy(), _doubt(view, nodes) ** doubt
-    is_id_N, is_other_N = (answers_N >= 0) & (answers_N < view.n_classes), answers_N == view.n_classes
-    purity.calibrate(is_id_N, is_other_N)
-    free_N, covered_N = answers_N == NOT_ASKED, np.zeros(len(nodes))
-    for node in np.flatnonzero(is_id_N):
-        _cover(edges_NN, node, covered_N)
-    for count in range(int(free_N.sum())):
+    nodes = nodes_of(view, max(candidates, NODES_PER_ANSWER * view.quota))
+    if len(nodes):
+        options = dict(doubt=doubt, caution=caution, neighbours=neighbours, gates=gates, at_once=at_once)
+        yield from (int(nodes[moment.asked]) for moment in moments(view, nodes, **options))
+        yield from view.rng.permutation(np.setdiff1d(view.unasked, nodes)).tolist()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the strategy knows of its M nodes when it puts a question, which is about node `asked`.
+
+    `purity` is the gate behind `purity_M`, P(iD); `doubt_M` the doubt to its power; `gain_M` the doubtful, likely iD
+    mass that an answer would cover anew; `is_id_M` and `is_other_M` the answers that are known. The arrays are the
+    strategy's own: they change with the next question.
+    """
+
+    asked: int
+    purity: Purity
+    purity_M: np.ndarray
+    doubt_M: np.ndarray
+    covered_M: np.ndarray
+    gain_M: np.ndarray
+    is_id_M: np.ndarray
+    is_other_M: np.ndarray
+
+
+def moments(view: View, nodes, *, doubt=3.0, caution=1.0, neighbours=50, gates="both", at_once=True):
+    """The algorithm: a `Moment` for each question about one of the `nodes` (pool positions), until all are asked."""
+    similarity_Mk, index_Mk = nearest_neighbours(view.features_ND[nodes], neighbours)
+    edges_MM = graph(similarity_Mk, index_Mk)
+    edges_MM.setdiag(1)
+    purity = Purity(similarity_Mk, index_Mk, view.rng, gates=gates)
+    answers_M, doubt_M = view.answers_N[nodes].copy(), _doubt(view, nodes) ** doubt
+    is_id_M, is_other_M = (answers_M >= 0) & (answers_M < view.n_classes), answers_M == view.n_classes
+    purity.calibrate(is_id_M, is_other_M)
+    free_M, covered_M = answers_M == NOT_ASKED, np.zeros(len(nodes))
+    for node in np.flatnonzero(is_id_M):
+        _cover(edges_MM, node, covered_M)
+    for count in range(int(free_M.sum())):
         if count % max(1, view.quota // REFRESHES) == 0:
-            purity_N = purity(is_id_N, is_other_N)
-            worth_N = purity_N * doubt_N
-            gain_N = _gain(edges_NN, worth_N * free_N, covered_N)
-        node = int(np.where(free_N, (gain_N + 1e-12) * purity_N**caution, -1).argmax())
-        yield int(nodes[node])
-        free_N[node], answer = False, view.live_N[nodes[node]]
+            purity_M = purity(is_id_M, is_other_M)
+            worth_M = purity_M * doubt_M
+            gain_M = _gain(edges_MM, worth_M * free_M, covered_M)
+        node = int(np.where(free_M, (gain_M + 1e-12) * purity_M**caution, -1).argmax())
+        yield Moment(node, purity, purity_M, doubt_M, covered_M, gain_M, is_id_M, is_other_M)
+        free_M[node], answer = False, (view.live_N if at_once else view.answers_N)[nodes[node]]
         if answer == view.n_classes:
-            is_other_N[node] = True
+            is_other_M[node] = True
             continue
-        is_id_N[node] = answer != NOT_ASKED
-        _cover(edges_NN, node, covered_N)
-        around = _around(edges_NN, node)
-        gain_N[around] = _gain(edges_NN[around], worth_N * free_N, covered_N)
-    yield from view.rng.permutation(np.setdiff1d(view.unasked, nodes)).tolist()
+        is_id_M[node] = answer != NOT_ASKED
+        _cover(edges_MM, node, covered_M)
+        around = _around(edges_MM, node)
+        gain_M[around] = _gain(edges_MM[around], worth_M * free_M, covered_M)
 
 
 def _check(**options: tuple[float, int]) -> None:
@@ -75,7 +106,7 @@ def _check(**options: tuple[float, int]) -> None:
             raise ValueError(f"{name} of cautious_coverage must be at least {least}, got {value}")
 
 
-def _nodes(view: View, most: int) -> np.ndarray:
+def nodes_of(view: View, most: int) -> np.ndarray:
     """At most `most` unasked positions and as many answered ones, at random; none where nothing is unasked."""
     unasked, answered = view.unasked, np.flatnonzero(view.answers_N != NOT_ASKED)
     if not len(unasked):

@@ -57,10 +57,11 @@ class Purity:
     logit P(iD) = a logit(s) + b z + c. s: the share of iD among the answers that reach the node by label spreading
     (Zhou et al. 2003), shrunk to the overall share where few do; z: the mean similarity with its 10 nearest, as a
     standard score. (a, b, c) is the most probable under a Gaussian prior of unit width at (1, 1, 0), given answers that
-    were held out from the spreading, in 4 folds; (1, 1, 0) itself with fewer than 20 answers.
+    were held out from the spreading, in 4 folds; (1, 1, 0) itself with fewer than 20 answers. `gates`: "both", or only
+    "answers" (without b z) or "density" (without a logit(s)).
     """
 
-    def __init__(self, similarity_Nk: np.ndarray, index_Nk: np.ndarray, rng: np.random.Generator):
+    def __init__(self, similarity_Nk, index_Nk, rng: np.random.Generator, *, gates: str = "both"):
         near = slice(0, SPREAD_NEIGHBOURS)
         edges_NN = graph(similarity_Nk[:, near], index_Nk[:, near])
         degree_N = np.asarray(edges_NN.sum(axis=1)).ravel()
@@ -69,6 +70,7 @@ class Purity:
         density_N = similarity_Nk[:, near].mean(axis=1) if similarity_Nk.shape[1] else np.zeros(len(similarity_Nk))
         self.density_N = (density_N - density_N.mean()) / max(density_N.std(), 1e-6)
         self.weights, self.rng = np.array([1.0, 1.0, 0.0]), rng
+        self.kept_3 = np.array([gates != "density", gates != "answers", True])
 
     def evidence(self, is_id_N: np.ndarray, is_other_N: np.ndarray) -> np.ndarray:
         """logit(s) (N,) for boolean answers: iD, and non-iD."""
@@ -105,4 +107,4 @@ class Purity:
             )
 
     def _inputs(self, evidence_N: np.ndarray) -> np.ndarray:
-        return np.stack([evidence_N, self.density_N, np.ones_like(evidence_N)], axis=1)
+        return np.stack([evidence_N, self.density_N, np.ones_like(evidence_N)], axis=1) * self.kept_3

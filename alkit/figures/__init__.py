@@ -7,6 +7,7 @@ hatching. Images may be uint8 or floats in [0, 1]; no function changes what it i
 """
 
 from alkit.figures.across import agreement, learners, shares
+from alkit.figures.beyond import ablation, toy_answer, toy_idea, toy_moments
 from alkit.figures.choice import best, scorecard, seeds_for
 from alkit.figures.comparison import paired_differences, performance_profile, win_matrix
 from alkit.figures.features import acquisition, feature_space
@@ -17,6 +18,7 @@ from alkit.figures.robustness import robustness_map
 from alkit.figures.strategies import bought, plane, toy_picks
 
 __all__ = [
+    "ablation",
     "acquisition",
     "agreement",
     "ambiguous_votes",
@@ -38,6 +40,9 @@ __all__ = [
     "seconds",
     "seeds_for",
     "shares",
+    "toy_answer",
+    "toy_idea",
+    "toy_moments",
     "toy_picks",
     "win_matrix",
 ]

@@ -119,9 +119,10 @@ def bought(df: pd.DataFrame) -> go.Figure:
 
 
 def short(names) -> list[str]:
-    """Without the learner, where it is the same for all."""
+    """Without the learner, where it is the same for all, and without the protocol that all but a few have."""
+    names = [name.removesuffix(", initial=shared") for name in names]
     learners = {name.partition(", ")[2].partition(", ")[0] for name in names}
-    return [name.replace(f", {next(iter(learners))}", "", 1) for name in names] if len(learners) == 1 else list(names)
+    return [name.replace(f", {next(iter(learners))}", "", 1) for name in names] if len(learners) == 1 else names
 
 
 def _without_outliers(values: pd.Series) -> list[float]:
@@ -129,11 +130,15 @@ def _without_outliers(values: pd.Series) -> list[float]:
     return [0, 1.05 * values[values <= 5 * values.median()].max()]
 
 
-def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = None) -> go.Figure:
+def plane(
+    df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = None, floor: float | None = None,
+    highlight: str = "",
+) -> go.Figure:  # fmt: skip
     """Annotation cost and accuracy of each method at its last stage, mean and standard deviation over seeds.
 
     Left and up is better; the dotted line joins the methods that no ranked other beats in both. `ceiling`: the accuracy
-    (0 to 1) with all iD samples labelled, a dashed line.
+    (0 to 1) with all iD samples labelled, and `floor`: the cost of labels without a single look in vain, dashed lines.
+    `highlight`: what the names of the methods begin with that stand out; the others are pale.
     """
     table, fig = metrics.table2(df), go.Figure()
     names, ranked = short(table.index), table["family"] != "reference"
@@ -154,18 +159,24 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = N
         if not own.any():
             continue
         rows = table[own]
-        error = dict(thickness=1, width=0, color=transparent(colour, 0.45))
+        pale = [not name.startswith(highlight) for name in np.array(names, object)[own]]
+        error = dict(thickness=1, width=0, color=transparent(colour, 0.2 if all(pale) else 0.45))
         fig.add_trace(
             go.Scatter(
                 x=rows["cost_mean"], y=rows["accuracy_mean"], name=metrics.FAMILIES[family], mode="markers+text",
                 text=np.array(names, object)[own], textposition=np.array(spots)[own],
-                textfont=dict(size=10.5, color=colour), cliponaxis=False,
-                marker=dict(color=colour, symbol=symbol, size=10, line_color=colour, line_width=2 * ("open" in symbol)),
+                textfont=dict(size=10.5, color=[transparent(colour, 0.6) if p else colour for p in pale]),
+                cliponaxis=False,
+                marker=dict(
+                    color=colour, symbol=symbol, size=[10 if p or not highlight else 14 for p in pale],
+                    opacity=[0.45 if p else 1 for p in pale], line_color=colour, line_width=2 * ("open" in symbol),
+                ),
                 error_x=dict(array=rows["cost_sd"], **error), error_y=dict(array=rows["accuracy_sd"], **error),
                 hovertemplate="%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>",
             )
         )  # fmt: skip
-    ends = np.log10(table["cost_mean"]) if log_cost else table["cost_mean"]
+    ends = table["cost_mean"] if floor is None else pd.concat([table["cost_mean"], pd.Series([floor])])
+    ends = np.log10(ends) if log_cost else ends
     room = 0.12 * max(np.ptp(ends), 1e-9)  # for the names of the first and the last
     fig.update_xaxes(
         title_text="annotation cost at the last stage (samples shown to the oracle)",
@@ -178,6 +189,12 @@ def plane(df: pd.DataFrame, *, log_cost: bool = False, ceiling: float | None = N
         text = f"all iD samples of the pool labelled: {100 * ceiling:.1f} %"
         at = dict(annotation_text=text, annotation_position="top", annotation_font=dict(size=11, color=TEXT))
         fig.add_hline(y=100 * ceiling, line=dict(color=TEXT, dash="dash", width=1), **at)
+    if floor is not None:
+        fig.add_vline(x=floor, line=dict(color=TEXT, dash="dash", width=1))
+        fig.add_annotation(
+            x=np.log10(floor) if log_cost else floor, y=0.02, yref="paper", text=f"floor: {floor:,.0f} looks",
+            textangle=-90, showarrow=False, xanchor="right", yanchor="bottom", xshift=-2,
+        )  # fmt: skip
     fig.update_layout(legend=dict(orientation="h", x=0, y=-0.13, yanchor="top"))
     return layout(
         fig, "What a strategy costs, and what it is worth", f"{about(df)}; bars: 1 standard deviation over seeds",
