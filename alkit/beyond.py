@@ -147,6 +147,22 @@ def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     return both
 
 
+def beside_paper(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The paper's pairings, and ours on the paper's contrastive learner: the runs of those seeds that all of them have.
+
+    All begin with the shared initial set. `tables` as `evidence.tables`. ValueError where ours, or the paper's, is
+    missing or no seed is shared.
+    """
+    every = evidence.union(tables)
+    paper = evidence.paper_rows(every)
+    own = every[(every["learner_name"] == "contrastive") & (every["strategy_name"] == STRATEGY)]
+    seeds = set(paper["seed"]) & set(own["seed"])
+    if not seeds:
+        raise ValueError(f"there is no seed with all of the paper's methods and {STRATEGY} on contrastive")
+    both = pd.concat([paper, own])
+    return both[both["seed"].isin(seeds)].reset_index(drop=True)
+
+
 def finals(df: pd.DataFrame) -> pd.DataFrame:
     """Our runs that targets are held against: the defaults, and more caution; no ingredient is missing from them."""
     return df[df["options"].isin(["{}", '{"strategy": {"caution": 2}}']) & (df["strategy"] == STRATEGY)]

@@ -13,11 +13,20 @@ from . import benchmarks, evidence, metrics, paired, recipes, results, variants
 from .store import StoreError
 
 POOLS = (*(f"mixdigits-{name}" for name in variants.VARIANTS), "mixdigits")
+WHOLE = {  # the benchmarks themselves, in words
+    "mixdigits": "MixDigits",
+    "mixmnist": "MixMNIST",
+    "mixcifar60-house_numbers-scenes": "MixCIFAR60 (K = 60), a tenth, with stand-ins",
+}
 OWN_START = "buys its first labels"
 
 
 def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> dict[str, pd.DataFrame]:
-    """The tables of `notebooks/sweeps/robustness.yaml` below `folder` by `case`; StoreError where there are none."""
+    """The tables of `notebooks/sweeps/robustness.yaml` below `folder` by `case`, after those of `WHOLE` benchmarks.
+
+    Of these, what the same methods did on the probe, by the tables "strategies" and, where the strategy bought its
+    first labels, "beyond". StoreError where the sweep left no table.
+    """
     there = [pool for pool in POOLS if results.results_file(folder, pool, profile, name).exists()]
     if not there:
         raise StoreError(
@@ -25,7 +34,21 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
             f"python -m alkit sweep notebooks/sweeps/robustness.yaml --name {name}"
         )
     tables = [results.read_results(folder, pool, profile, name) for pool in there]
-    return {case(table): table for table in tables}
+    methods = set(tables[0]["strategy"])
+    wholes = {words: _whole(folder, pool, profile, methods) for pool, words in WHOLE.items()}
+    found = {words: table for words, table in wholes.items() if len(table)}
+    return {**found, **{case(table): table for table in tables}}
+
+
+def _whole(folder: Path, benchmark: str, profile: str, methods: set[str]) -> pd.DataFrame:
+    """Runs of `methods` at their defaults on the probe, those that bought their first labels among them, if any."""
+    parts = [pd.DataFrame(columns=list(results.COLUMNS))]
+    for name, initial in (("strategies", "shared"), ("beyond", "strategy")):
+        if results.results_file(folder, benchmark, profile, name).exists():
+            table = results.read_results(folder, benchmark, profile, name)
+            plain = (table["learner"] == "probe") & (table["initial"] == initial) & (table["options"] == "{}")
+            parts.append(table[plain & table["strategy"].isin(methods)])
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def case(df: pd.DataFrame) -> str:

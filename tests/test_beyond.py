@@ -235,3 +235,14 @@ def test_plane_marks_the_floor_and_lets_what_is_highlighted_stand_out():
     assert [shape.x0 for shape in fig.layout.shapes] == [25.0] and fig.layout.xaxis.range[0] < 25
     shown = {t: o for trace in fig.data[1:] for t, o in zip(trace.text, trace.marker.opacity, strict=True)}
     assert shown["margin"] < shown[beyond.STRATEGY] == shown[f"{beyond.STRATEGY}, initial=strategy"] == 1
+
+
+def test_beside_the_paper_stand_its_own_pairings_and_ours_on_contrastive_with_the_seeds_of_all():
+    paper = [runs(s, learner, range(6)) for s, learner in (("entropy", "supervised"), ("distance_cl", "contrastive"))]
+    ours = own(range(2, 9), learner="contrastive")
+    made = {"a": pd.concat([*paper, runs("margin", "contrastive", range(9))]), "b": pd.concat([ours, own(range(9))])}
+    found = beyond.beside_paper(made)
+    assert set(found["method"]) == {"Entropy", "Distance(CL)", "cautious_coverage, contrastive"}
+    assert found.groupby("method")["seed"].agg(set).map(lambda seeds: seeds == {2, 3, 4, 5}).all()
+    with pytest.raises(ValueError, match="no seed with all of the paper's methods and cautious_coverage on contrast"):
+        beyond.beside_paper({"a": made["a"]})

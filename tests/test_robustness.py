@@ -152,6 +152,19 @@ def test_tables_of_the_sweep_are_read_by_case_and_never_mixed(df, tmp_path):
         robustness.case(pd.concat(found.values()))
 
 
+def test_whole_benchmarks_come_first_with_the_same_methods_at_their_defaults(df, tmp_path):
+    shared, own = (df[df["initial"] == initial].assign(profile="laptop") for initial in ("shared", "strategy"))
+    results.write_results(shared.assign(benchmark="mixdigits-id90"), tmp_path, "robustness")
+    more = [shared.assign(strategy="entropy"), shared.assign(options='{"strategy": {"caution": 2}}')]
+    results.write_results(pd.concat([shared, *more]).assign(benchmark="mixmnist"), tmp_path, "strategies")
+    both = pd.concat([own, shared.assign(options='{"strategy": {"doubt": 0}}')])
+    results.write_results(both.assign(benchmark="mixmnist"), tmp_path, "beyond")
+    first, second = robustness.read(tmp_path).items()
+    assert first[0] == "MixMNIST" and second[0].startswith("90 % iD")
+    assert len(first[1]) == len(shared) + len(own) and set(first[1]["options"]) == {"{}"}
+    assert set(robustness.differences(first[1]).index) == set(robustness.differences(df).index)
+
+
 def test_missing_tables_say_how_they_are_made(tmp_path):
     with pytest.raises(StoreError, match="python -m alkit sweep notebooks/sweeps/robustness.yaml --name robustness"):
         robustness.read(tmp_path)
