@@ -140,4 +140,15 @@ def compared(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> 
     return pd.concat(parts, ignore_index=True)
 
 
+def tally(found: pd.DataFrame) -> pd.DataFrame:
+    """In how many cases of a `compared` each method is `ahead` of the baseline, `level` with it, `behind` it.
+
+    `level`: the interval holds 0; `apart`: no cost is shared, so that there is no number. Index `method`, by `ahead`.
+    """
+    sign = found["mean"].gt(0).map({True: "ahead", False: "behind"}).where(found["sure"], "level")
+    sign = sign.where(found["mean"].notna(), "apart")
+    counts = pd.crosstab(found["method"], sign).reindex(columns=["ahead", "level", "behind", "apart"], fill_value=0)
+    return counts.sort_values(["ahead", "level"], ascending=False, kind="stable").rename_axis(columns=None)
+
+
 COLUMNS = ("family", "mean", "low", "high", "sure", "n_seeds", "before", "after")

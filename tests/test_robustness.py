@@ -206,6 +206,15 @@ def test_what_is_not_told_apart_stands_in_brackets():
     assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "margin"].startswith("(+0.2)")
 
 
+def test_tally_counts_what_is_sure_what_is_not_and_what_has_no_number():
+    rows = [("m", 1.0, True), ("m", -1.0, True), ("m", 0.5, False), ("m", 2.0, True), ("n", np.nan, False)]
+    found = pd.DataFrame(rows, columns=["method", "mean", "sure"])
+    counts = robustness.tally(found)
+    assert counts.loc["m"].to_dict() == {"ahead": 2, "level": 1, "behind": 1, "apart": 0}
+    assert counts.loc["n"].to_dict() == {"ahead": 0, "level": 0, "behind": 0, "apart": 1}
+    assert list(counts.index) == ["m", "n"]
+
+
 def test_heat_map_of_nothing_is_refused():
     with pytest.raises(ValueError, match="no case to compare"):
         figures.robustness_map({})
