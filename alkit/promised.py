@@ -114,9 +114,19 @@ def _above_all(found: pd.DataFrame) -> tuple[str, str]:
 
 def _best_or_level(found: pd.DataFrame) -> tuple[str, str]:
     """Within the noise: no other is ahead with p < 0.05, uncorrected, which is the stricter reading."""
+    best, seeds = found.loc[found["mean"].idxmax()], int(found["n_seeds"].iloc[0])
+    if best["mean"] > 0 and paired.smallest_p(seeds) >= LEVEL:
+        return _nearest(best), f"cannot be told by {seeds} seeds"
+    return _nearest(best), _verdict(best["mean"] <= 0 or best["p"] >= LEVEL, f"{best['mean']:.2f} points")
+
+
+def _not_below(found: pd.DataFrame) -> tuple[str, str]:
     best = found.loc[found["mean"].idxmax()]
-    text = f"{_margin(-best['mean'])} {_plain(best.name)} (p = {best['p']:.2g})"
-    return text, _verdict(best["mean"] <= 0 or best["p"] >= LEVEL, f"{best['mean']:.2f} points")
+    return _nearest(best), _verdict(best["mean"] <= 0, f"{best['mean']:.2f} points")
+
+
+def _nearest(best: pd.Series) -> str:
+    return f"{_margin(-best['mean'])} {_plain(best.name)} (p = {best['p']:.2g})"
 
 
 def _margin(ahead: float) -> str:
@@ -136,6 +146,6 @@ TARGETS = {  # benchmark -> target -> what judges it: (our runs, and beside all 
     "mixdigits": {"best area, or within the noise of the best": _against_others("area", _best_or_level)},
     "mixcifar60": {
         "cost at most 1.10 x floor": _cost_at_most(1.10),
-        "accuracy not below the best other": _against_others("accuracy", _best_or_level),
+        "accuracy not below the best other": _against_others("accuracy", _not_below),
     },
 }

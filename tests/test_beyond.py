@@ -175,6 +175,15 @@ def test_best_or_level_allows_noise_and_no_more(gain, verdict):
     assert (found[1] == "reached") == (gain == 0.3)
 
 
+def test_too_few_seeds_excuse_nobody_and_not_below_means_just_that():
+    few = judged("mixdigits", own(range(5), gain=0.08, cost=40), tables(5))
+    assert {verdict for _, verdict, _ in few.values()} == {"cannot be told by 5 seeds"}
+    for gain, verdict in ((0.3, "reached"), (0.08, "not reached, off by")):
+        found = judged("mixcifar60", own(gain=gain, cost=40))
+        ((_, said, _),) = [row for (target, _), row in found.items() if target.startswith("accuracy not below")]
+        assert said.startswith(verdict)
+
+
 def test_every_way_is_judged_on_its_own_learner_and_what_is_not_there_is_said():
     found = judged("mixdigits", with_variants())
     ways = {way for _, way in found}
