@@ -147,13 +147,13 @@ def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     return both
 
 
-def beside_paper(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def beside_paper(tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame | None) -> pd.DataFrame:
     """The paper's pairings, and ours on the paper's contrastive learner: the runs of those seeds that all of them have.
 
-    All begin with the shared initial set. `tables` as `evidence.tables`. ValueError where ours, or the paper's, is
+    All begin with the shared initial set. `tables` and `ours` as in `ways`. ValueError where ours, or the paper's, is
     missing or no seed is shared.
     """
-    every = evidence.union(tables)
+    every = evidence.union(dict(tables) if ours is None else {**tables, "ours": ours})
     paper = evidence.paper_rows(every)
     own = every[(every["learner_name"] == "contrastive") & (every["strategy_name"] == STRATEGY)]
     seeds = set(paper["seed"]) & set(own["seed"])

@@ -8,6 +8,7 @@ import pytest
 from test_evidence import runs, tables
 
 from alkit import beyond, evidence, figures, metrics, paired, promised, results, toy
+from alkit.figures.labels import text_positions
 
 CAUTION = json.dumps({"strategy": {"caution": 2}})
 TABLES = tables(8)
@@ -250,8 +251,18 @@ def test_beside_the_paper_stand_its_own_pairings_and_ours_on_contrastive_with_th
     paper = [runs(s, learner, range(6)) for s, learner in (("entropy", "supervised"), ("distance_cl", "contrastive"))]
     ours = own(range(2, 9), learner="contrastive")
     made = {"a": pd.concat([*paper, runs("margin", "contrastive", range(9))]), "b": pd.concat([ours, own(range(9))])}
-    found = beyond.beside_paper(made)
+    found = beyond.beside_paper(made, None)
+    pd.testing.assert_frame_equal(
+        beyond.beside_paper({"a": made["a"]}, ours).drop(columns="table"), found.drop(columns="table")
+    )
     assert set(found["method"]) == {"Entropy", "Distance(CL)", "cautious_coverage, contrastive"}
     assert found.groupby("method")["seed"].agg(set).map(lambda seeds: seeds == {2, 3, 4, 5}).all()
     with pytest.raises(ValueError, match="no seed with all of the paper's methods and cautious_coverage on contrast"):
-        beyond.beside_paper({"a": made["a"]})
+        beyond.beside_paper({"a": made["a"]}, own(range(9)))
+
+
+def test_names_do_not_leave_the_figure_on_the_left():
+    mark, places = ([10.0], [0.0], ["a rather long name"]), ("middle left", "middle right")
+    assert text_positions(*mark, places=places) == ["middle left"]
+    assert text_positions(*mark, places=places, left=-60) == ["middle right"]
+    assert text_positions(*mark, places=places, left=-200) == ["middle left"]

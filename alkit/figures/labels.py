@@ -18,13 +18,15 @@ def text_positions(
     *,
     letter: float = 6.2,
     places: Sequence[str] = tuple(PLACES),
+    left: float = -np.inf,
 ) -> list[str]:
     """For each mark, given in pixels, the place around it where its text meets the fewest marks and earlier texts.
 
     A mark without a text (an empty name) only takes its own room. `letter`: the mean width of one, in pixels;
-    `places`: those of `PLACES` to try, in turn.
+    `places`: those of `PLACES` to try, in turn. `left`: where the figure ends, in pixels; what leaves it meets a wall.
     """
     taken = [(a - 6, a + 6, b - 6, b + 6) for a, b in zip(across_N, up_N, strict=True)]
+    taken.append((-np.inf, left, -np.inf, np.inf))
     spots = []
     for a, b, name in zip(across_N, up_N, names, strict=True):
         width = letter * len(name)

@@ -153,6 +153,7 @@ def plane(
         pixels(table["cost_mean"], table["cost_sd"], 780, log=log_cost),
         pixels(table["accuracy_mean"], table["accuracy_sd"], 430),
         names,
+        left=-160.0,
     )
     for family, (colour, symbol) in FAMILY_STYLE.items():
         own = (table["family"] == family).to_numpy()
