@@ -203,10 +203,9 @@ def differences_text(found: pd.DataFrame, baseline: str, number: str = "area") -
 def seeds_note(n_seeds: int, n_methods: int, *, alpha: float = 0.05) -> str:
     """What a signed-rank test of so many seeds, corrected for so many methods, can show at best, in a sentence."""
     alone, corrected = smallest_p(n_seeds), smallest_p(n_seeds, n_methods)
-    said = (
-        f"With {n_seeds} seed{'s' * (n_seeds > 1)} the smallest p of a signed-rank test is {alone:.2g}, "
-        f"and {corrected:.2g} after Holm's correction over {n_methods} methods"
-    )
+    said = f"With {n_seeds} seed{'s' * (n_seeds > 1)} the smallest p of a signed-rank test is {alone:.2g}"
+    if n_methods > 1:
+        said += f", and {corrected:.2g} after Holm's correction over {n_methods} methods"
     if corrected <= alpha:
         return f"{said}."
     return f"{said}: no difference can reach {alpha:g} before {fewest_seeds(n_methods, alpha=alpha)} seeds."

@@ -180,6 +180,7 @@ def test_smallest_p_is_reached_by_differences_of_one_sign_and_five_seeds_cannot_
     assert paired.fewest_seeds() == 6 and paired.fewest_seeds(25) == 10  # the published table of signed ranks
     assert "no difference can reach 0.05 before 10 seeds" in paired.seeds_note(5, 24)
     assert "can reach" not in paired.seeds_note(10, 24)
+    assert paired.seeds_note(11, 1) == "With 11 seeds the smallest p of a signed-rank test is 0.00098."  # no correction
 
 
 def test_text_says_what_was_found_and_what_so_few_seeds_cannot_show():
