@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import references_ours
 from conftest import register, run_folder, tables, tiny
+from scipy.special import expit
 
 from alkit import acquisition, experiment, toy
 from alkit.acquisition import View, cautious, order
-from alkit.acquisition.neighbourhood import Purity, graph, nearest_neighbours
+from alkit.acquisition.neighbourhood import Purity, graph, most_probable, nearest_neighbours
 
 N_CLASSES = 2
 
@@ -66,7 +67,7 @@ def answered_in_turn(questions, live, labels, count):
 )
 @pytest.mark.parametrize(("answered", "quota"), [(0, 9), (15, 10), (80, 10), (200, 100)])
 def test_picks_are_those_of_the_strategy_as_it_was_frozen(answered, quota, options):
-    """Every result was made with it: what was added since must not change one pick, up to the last of the pool."""
+    """What was added since must not change one pick, up to the last of the pool."""
     count = 700 if "candidates" in options else 250
     one, other = (stage_of_toy(answered, quota) for _ in range(2))
     now = answered_in_turn(order("cautious_coverage", one[0], **options), *one[1:], count)
@@ -164,6 +165,18 @@ def test_calibration_moves_the_purity_to_what_the_answers_say(share):
     weights = purity.weights.copy()
     purity.calibrate(np.arange(600) < 19, np.zeros(600, bool))  # too few to say anything
     np.testing.assert_array_equal(purity.weights, weights)
+
+
+@pytest.mark.parametrize("sure", [1, 30, 1000])
+def test_calibration_finds_the_most_probable_weights_however_wrong_the_prior_was(sure):
+    """Where the prior is sure and wrong there is next to no curvature: whole Newton steps end anywhere but there."""
+    rng = np.random.default_rng(sure)
+    inputs = np.stack([sure * rng.normal(size=80), rng.standard_t(2, 80), np.ones(80)], axis=1)
+    target, prior = rng.random(80) < expit(-inputs[:, 0] / sure), np.array([1.0, 1.0, 0.0])
+    found = most_probable(inputs, target, prior)
+    np.testing.assert_allclose(found, references_ours.most_probable(inputs, target, prior), atol=1e-5)
+    slope = inputs.T @ (expit(inputs @ found) - target) + found - prior
+    assert np.abs(slope).max() < 1e-6 * sure
 
 
 def test_first_pick_is_the_largest_score_by_plain_code():

@@ -12,7 +12,8 @@ from scipy.special import expit, logit
 from alkit.acquisition.geometry import CELLS, by_chunks, unit_rows
 
 SPREAD_NEIGHBOURS, STEPS, RESTART = 10, 20, 0.1  # of how answers spread
-FOLDS, NEWTON_STEPS, FEWEST = 4, 8, 20  # of the calibration, and answers that it needs
+FOLDS, NEWTON_STEPS, FEWEST = 4, 20, 20  # of the calibration, and answers that it needs
+ROUNDING = 1e-9  # of its loss
 SMALLEST = 0.01  # a purity stays this far from 0 and 1
 
 
@@ -98,13 +99,29 @@ class Purity:
         for fold in range(FOLDS):
             others = fold_N != fold
             evidence_N[~others] = self.evidence(is_id_N & others, is_other_N & others)[~others]
-        inputs_M3, target_M, prior = self._inputs(evidence_N)[answered], is_id_N[answered], self.weights.copy()
-        for _ in range(NEWTON_STEPS):
-            p_M = expit(inputs_M3 @ self.weights)
-            slope = inputs_M3.T @ (p_M - target_M) + self.weights - prior
-            self.weights = self.weights - np.linalg.solve(
-                (inputs_M3.T * (p_M * (1 - p_M))) @ inputs_M3 + np.eye(3), slope
-            )
+        self.weights = most_probable(self._inputs(evidence_N)[answered], is_id_N[answered], self.weights)
 
     def _inputs(self, evidence_N: np.ndarray) -> np.ndarray:
         return np.stack([evidence_N, self.density_N, np.ones_like(evidence_N)], axis=1) * self.kept_3
+
+
+def most_probable(inputs_MD: np.ndarray, target_M: np.ndarray, prior_D: np.ndarray) -> np.ndarray:
+    """Weights (D,) of a logistic regression of booleans, the most probable under a Gaussian of unit width at `prior_D`.
+
+    Newton's method, a step halved for as long as it leads uphill: where the prior is sure and wrong, the curvature
+    there is next to nothing, and a whole step goes so far that no later one comes back.
+    """
+
+    def loss(weights_D):
+        logit_M = inputs_MD @ weights_D
+        return np.logaddexp(0, logit_M).sum() - logit_M[target_M].sum() + ((weights_D - prior_D) ** 2).sum() / 2
+
+    weights_D = prior_D
+    for _ in range(NEWTON_STEPS):
+        p_M = expit(inputs_MD @ weights_D)
+        slope_D = inputs_MD.T @ (p_M - target_M) + weights_D - prior_D
+        step_D = np.linalg.solve((inputs_MD.T * (p_M * (1 - p_M))) @ inputs_MD + np.eye(len(prior_D)), slope_D)
+        while loss(weights_D - step_D) > loss(weights_D) + ROUNDING:
+            step_D = step_D / 2
+        weights_D = weights_D - step_D
+    return weights_D
