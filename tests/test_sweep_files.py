@@ -52,7 +52,7 @@ def test_the_sweep_of_our_own_strategy_leaves_out_every_ingredient_and_pays_for_
         **{("mixdigits", "probe", *way): 20 for way in pays},
         **{("mixmnist", "probe", *way): 11 for way in pays},
         ("mixdigits", "contrastive", "strategy", ""): 11,
-        **{(CIFAR, "probe", *way): 5 for way in pays},
+        **{(CIFAR, "probe", *way): 10 for way in pays},
         **{("mixmnist", "contrastive", initial, ""): 1 for initial in ("shared", "strategy")},
     }
 
