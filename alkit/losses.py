@@ -22,28 +22,35 @@ def contrastive(z_BD, ids_B, *, temperature: float):
         raise ValueError(
             f"need z of shape (B, D) and ids of shape (B,), got {tuple(z_BD.shape)} and {tuple(ids_B.shape)}"
         )
+    logits_BB = _logits(z_BD, temperature)
+    with torch.autocast(z_BD.device.type, enabled=False):
+        positives_BB = (ids_B[:, None] == ids_B[None, :]).fill_diagonal_(False)
+        n_positives_B = positives_BB.sum(1)
+        weights_BB = positives_BB / n_positives_B.clamp(min=1)[:, None]
+        return -(logits_BB.log_softmax(1) * weights_BB).sum() / (n_positives_B > 0).sum().clamp(min=1)
+
+
+def _logits(z_BD, temperature: float):
+    """Cosines over the temperature, fp32; the least number on the diagonal, so that no row is its own negative."""
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     with torch.autocast(z_BD.device.type, enabled=False):
         z_BD = F.normalize(z_BD.float(), dim=1)
-        logits_BB = z_BD @ z_BD.T / temperature
-        itself = torch.eye(len(z_BD), dtype=torch.bool, device=z_BD.device)
-        positives_BB = (ids_B[:, None] == ids_B[None, :]) & ~itself
-        n_positives_B = positives_BB.sum(1)
-        # not -inf: a lone row would have a norm of -inf, whose gradient is NaN
-        log_norm_B = logits_BB.masked_fill(itself, torch.finfo(torch.float32).min).logsumexp(1)
-        mean_logit_B = (logits_BB * positives_BB).sum(1) / n_positives_B.clamp(min=1)
-        has_positive_B = n_positives_B > 0
-        loss_B = torch.where(has_positive_B, log_norm_B - mean_logit_B, 0.0)
-        return loss_B.sum() / has_positive_B.sum().clamp(min=1)
+        logits_BB = (z_BD / temperature) @ z_BD.T
+        with torch.no_grad():  # nothing flows back through the diagonal: its softmax is 0, and so is its weight
+            logits_BB.fill_diagonal_(torch.finfo(torch.float32).min)  # not -inf, which times a weight of 0 is NaN
+        return logits_BB
 
 
 def nt_xent(z1_BD, z2_BD, *, temperature: float):
     """L_con: Eq. 1 over two views of each image (NT-Xent, Chen et al. 2020). `z1_BD[i]` and `z2_BD[i]` are a pair."""
-    if z1_BD.shape != z2_BD.shape:
-        raise ValueError(f"the two views must have one shape, got {tuple(z1_BD.shape)} and {tuple(z2_BD.shape)}")
-    pairs_B = torch.arange(len(z1_BD), device=z1_BD.device).repeat(2)
-    return contrastive(torch.cat([z1_BD, z2_BD]), pairs_B, temperature=temperature)
+    if z1_BD.ndim != 2 or z1_BD.shape != z2_BD.shape:
+        raise ValueError(f"the two views must have one shape (B, D), got {tuple(z1_BD.shape)} and {tuple(z2_BD.shape)}")
+    if not len(z1_BD):
+        return z1_BD.float().sum()
+    # with one positive each it is plain cross-entropy, a view's class being its partner's row: no matrix of positives
+    partner_B = torch.arange(2 * len(z1_BD), device=z1_BD.device).roll(len(z1_BD))
+    return F.cross_entropy(_logits(torch.cat([z1_BD, z2_BD]), temperature), partner_B)
 
 
 def sup_con(z_BD, labels_B, *, temperature: float):

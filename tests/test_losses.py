@@ -35,7 +35,36 @@ def test_contrastive_equals_the_double_loop(ids, temperature):
     assert ours.item() == pytest.approx(naive(z, ids, temperature), rel=1e-5)
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 16])
+def plain(z, ids, temperature):
+    """Eq. 1 in float64, in as many steps as it has parts: cosines, masks, logarithms, means."""
+    z = z / z.norm(dim=1, keepdim=True)
+    scores, others = z @ z.T / temperature, ~torch.eye(len(z), dtype=torch.bool)
+    positives = (ids[:, None] == ids) & others
+    log_p = scores - scores.exp().where(others, 0.0).sum(1, keepdim=True).log()
+    return -((log_p * positives).sum(1) / positives.sum(1)).mean()
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.07, 0.5])
+@pytest.mark.parametrize("likeness", [0.0, 1.0])
+def test_losses_and_gradients_equal_the_plain_formula_to_rounding(likeness, temperature):
+    """Pairs that have nothing or half in common, within 2e-6 of float64 (at most 8e-7 measured).
+
+    Where the loss itself is near 0 it is a difference of nearly equal numbers, and no fp32 formula keeps its digits.
+    """
+    a, b, shared = (features(128, d=64, seed=seed) for seed in (0, 1, 2))
+    z = torch.cat([a + likeness * shared, b + likeness * shared]).requires_grad_()
+    labels = torch.arange(256) % 10
+    for ids, loss in (
+        (torch.arange(128).repeat(2), lambda: losses.nt_xent(z[:128], z[128:], temperature=temperature)),
+        (labels, lambda: losses.sup_con(z, labels, temperature=temperature)),
+    ):
+        expected, found = plain(exact := z.detach().double().requires_grad_(), ids, temperature), loss()
+        (gradient,), (by_hand,) = torch.autograd.grad(found, z), torch.autograd.grad(expected, exact)
+        assert found.item() == pytest.approx(expected.item(), rel=2e-6)
+        assert (gradient - by_hand).norm() <= 2e-6 * by_hand.norm(), (gradient - by_hand).norm() / by_hand.norm()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 16])
 @pytest.mark.parametrize("temperature", [0.07, 0.5])
 def test_nt_xent_equals_the_double_loop(n, temperature):
     a, b = features(n, seed=1), features(n, seed=2)
@@ -131,6 +160,8 @@ def test_gradient_is_right():
         (lambda: losses.contrastive(torch.ones(4, 2), torch.ones(4), temperature=0.0), "temperature"),
         (lambda: losses.contrastive(torch.ones(4, 2), torch.ones(4), temperature=-1.0), "temperature"),
         (lambda: losses.nt_xent(torch.ones(4, 2), torch.ones(3, 2), temperature=1.0), "one shape"),
+        (lambda: losses.nt_xent(torch.ones(4), torch.ones(4), temperature=1.0), "shape"),
+        (lambda: losses.nt_xent(torch.ones(4, 2), torch.ones(4, 2), temperature=0.0), "temperature"),
     ],
 )
 def test_bad_input_is_named(call, message):
