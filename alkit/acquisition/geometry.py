@@ -79,8 +79,12 @@ def k_means(rows_ND: np.ndarray, n_clusters: int, rng: np.random.Generator) -> t
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: some stay empty
         fitted = method.fit(rows_ND)
-    offsets_ND = rows_ND - fitted.cluster_centers_[fitted.labels_]
-    return fitted.labels_, np.einsum("nd,nd->n", offsets_ND, offsets_ND)
+
+    def squared(rows: slice) -> np.ndarray:
+        offsets_BD = rows_ND[rows] - fitted.cluster_centers_[fitted.labels_[rows]]
+        return np.einsum("nd,nd->n", offsets_BD, offsets_BD)
+
+    return fitted.labels_, by_chunks(squared, len(rows_ND), chunk=max(1, CELLS // rows_ND.shape[1]))
 
 
 def rounds(cluster_N: np.ndarray, key_N: np.ndarray, rng: np.random.Generator, taken_K=0) -> np.ndarray:

@@ -59,7 +59,7 @@ def contrastive(table: pd.DataFrame) -> go.Figure:
 
 
 def floor(table: pd.DataFrame) -> go.Figure:
-    """Where a step's time goes, as shares of the forward and backward pass alone."""
+    """A step in forward and backward passes, and its parts, each timed alone: in a step they can take less."""
     fig, kinds = go.Figure(), {"contrastive": "contrastive", "classifier": "classifier"}
     table = table.assign(
         label=[f"{NETS[row.net]}<br>{kinds[row.training]}, {row.precision}" for row in table.itertuples()]
@@ -79,11 +79,18 @@ def floor(table: pd.DataFrame) -> go.Figure:
                 hovertemplate="%{customdata:.1f} ms<extra>" + name + "</extra>",
             )
         )  # fmt: skip
+    fig.add_trace(
+        go.Scatter(
+            y=table["label"], x=table["times_the_floor"], mode="markers", name="the whole step",
+            marker=dict(symbol="line-ns-open", size=26, color=TEXT, line_width=4),
+            hovertemplate="%{x:.2f} passes<extra>the whole step</extra>",
+        )
+    )  # fmt: skip
     ends = 1 + (known.sum(axis=1) + rest) / table["floor_ms"]
     for row, end in zip(table.itertuples(), ends, strict=True):
         fig.add_annotation(
-            y=row.label, x=end, text=f"{row.step_ms:.3g} ms, {row.times_the_floor:.2f}x",
-            showarrow=False, xanchor="left", xshift=8, yshift=-5,
+            y=row.label, x=max(end, 1.25), text=f"{float(f'{row.step_ms:.3g}'):,g} ms, {row.times_the_floor:.2f}x",
+            showarrow=False, xanchor="left", xshift=8,
         )  # fmt: skip
     fig.add_vline(1.25, line=dict(color=TEXT, dash="dash", width=1))
     fig.update_xaxes(
