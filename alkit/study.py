@@ -256,10 +256,20 @@ def about(cell) -> dict:
 
 
 def story(benchmark: str) -> dict[str, str]:
-    """The parts of the notebooks' text that belong to this benchmark: Markdown by name, such as "01 pool"."""
+    """The parts of the notebooks' text that belong to this benchmark: Markdown by name, such as "01 pool".
+
+    What was learned on one variant of a benchmark may not hold on another; a line before it says which one it is.
+    """
     text = (NOTEBOOKS / "stories" / f"{benchmark.partition('-')[0]}.md").read_text()
-    parts = re.split(r"<!-- section: (.+?) -->\n", text)[1:]
-    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    head, *parts = re.split(r"<!-- section: (.+?) -->\n", text)
+    sections = {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    learned_on = re.search(r"learned on `(.+?)`", head)
+    if learned_on is None or learned_on[1] == benchmark:
+        return sections
+    notice = (
+        f"*This was written about the pool `{learned_on[1]}`. The numbers above are of `{benchmark}`: compare.*\n\n"
+    )
+    return {name: (notice if name.endswith("learned") else "") + body for name, body in sections.items()}
 
 
 def saver(benchmark: str, profile: str, publish: bool, name: str = ""):
