@@ -12,6 +12,7 @@ from .store import writable, write_atomic
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDTH = 900  # pixels of a picture, as wide as a page shows it
+LINK = re.compile(r"\]\((?!\w+://|#)([^)#\s]+)")
 KEPT = re.compile(r'\bkeep\(.*?, "(\w+)"\)', re.S)
 
 
@@ -23,17 +24,40 @@ def drop_pictures(path: Path) -> None:
 
 
 def relink(path: Path, old: Path, *, targets: Path) -> None:
-    """Let frames and links to files of the folder `targets`, written as seen from `old`, hold where `path` lies."""
+    """Let what was written as seen from the folder `old` hold where `path` lies: frames and links of outputs to files
+    of the folder `targets`, and all links of the text."""
     notebook = nbformat.read(path, as_version=4)
     was, now = (Path(os.path.relpath(targets, folder)).as_posix() for folder in (old, path.parent))
-    for output in (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs):
-        if html := output.get("data", {}).get("text/html"):
-            output.data["text/html"] = re.sub(rf'(src|href)="{re.escape(was)}/', rf'\1="{now}/', html)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source, old, path.parent)
+        for data in (output.get("data", {}) for output in cell.get("outputs", ())):
+            if html := data.get("text/html"):
+                data["text/html"] = re.sub(rf'(src|href)="{re.escape(was)}/', rf'\1="{now}/', html)
+            if text := data.get("text/markdown"):
+                data["text/markdown"] = linked(text, old, path.parent)
     write_atomic(path, nbformat.writes(notebook).encode())
 
 
-def publish(path: Path, folder: Path, prefix: str) -> Path:
+def linked(text: str, old: Path, new: Path) -> str:
+    """Markdown with its relative links, written as seen from the folder `old`, as seen from `new`.
+
+    A link to what lies in `new` under the same name stays: it leads to a copy that belongs there.
+    """
+
+    def seen(match):
+        target = match[1]
+        if (new / target).exists() or not (old / target).exists():
+            return match[0]
+        return f"]({Path(os.path.relpath(old / target, new)).as_posix()}"
+
+    return LINK.sub(seen, text)
+
+
+def publish(path: Path, folder: Path, prefix: str, *, old: Path) -> Path:
     """A copy of the executed notebook at `path` in `folder`/notebooks/`prefix`, its figures pictures; returns its path.
+
+    `old`: the folder from which its links are seen.
 
     The pictures are those that the notebook has saved in `folder` as `prefix`-<kind>.png; a figure without one (there
     was no browser to draw it) is left out, with a line that says so. Progress bars and papermill's marks are dropped.
@@ -47,7 +71,7 @@ def publish(path: Path, folder: Path, prefix: str) -> Path:
             cell.outputs = [_pictured(output, cell.source, folder, prefix) for output in outputs]
     target = writable(folder / "notebooks" / prefix) / path.name
     write_atomic(target, nbformat.writes(notebook).encode())
-    relink(target, path.parent, targets=folder)
+    relink(target, old, targets=folder)
     return target
 
 

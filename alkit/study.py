@@ -117,10 +117,10 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
     )  # fmt: skip
     executed.drop_pictures(output)
     values = {**parameters(notebook), **given}
-    executed.relink(output, NOTEBOOKS, targets=figures_folder(bool(values.get("publish"))))
     if values.get("publish"):
         name = label(values["benchmark"], values["profile"], values.get("name", ""))
-        executed.publish(output, figures_folder(True), name)
+        executed.publish(output, figures_folder(True), name, old=NOTEBOOKS)
+    executed.relink(output, NOTEBOOKS, targets=figures_folder(bool(values.get("publish"))))
 
 
 def outputs(benchmark: str, profile: str) -> Path:

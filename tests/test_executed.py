@@ -50,7 +50,7 @@ def test_pictures_of_another_pool_are_dropped_and_nothing_else(notebook):
 
 def test_published_copy_shows_pictures_and_keeps_no_trace_of_the_run(notebook, tmp_path):
     content = notebook.read_bytes()
-    path = executed.publish(notebook, tmp_path, "pool-laptop")
+    path = executed.publish(notebook, tmp_path, "pool-laptop", old=tmp_path)
     assert path == tmp_path / "notebooks" / "pool-laptop" / "01.ipynb" and notebook.read_bytes() == content
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
@@ -76,3 +76,19 @@ def test_frames_and_links_hold_from_where_the_executed_notebook_lies(tmp_path):
     executed.relink(path, tmp_path / "notebooks", targets=tmp_path / "runs" / "figures")
     shown = nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/html"]
     assert shown == html.replace("../runs/figures/", "../../figures/")
+
+
+def test_links_of_the_text_lead_to_the_copy_beside_it_or_to_what_they_led_to(tmp_path):
+    old, new = tmp_path / "notebooks", tmp_path / "figures" / "notebooks" / "pool-laptop"
+    for path in (old / "03.ipynb", old / "05.ipynb", new / "03.ipynb", tmp_path / "README.md"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    text = "[3](03.ipynb), [5](05.ipynb), [here](../README.md#harder), [none](x.md), [a](https://a.org/b), [b](#c)"
+    moved = text.replace("(05.", "(../../../notebooks/05.").replace("(../README", "(../../../README")
+    output = nbformat.v4.new_output("display_data", {"text/markdown": text})
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("1", outputs=[output])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), new / "07.ipynb")
+    executed.relink(new / "07.ipynb", old, targets=tmp_path / "figures")
+    book = nbformat.read(new / "07.ipynb", as_version=4)
+    assert book.cells[0].source == book.cells[1].outputs[0].data["text/markdown"] == moved
+    assert executed.linked(moved, new, old) == moved.replace("../../../notebooks/05", "05").replace("../../../", "../")
