@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import re
 import stat
 import time
 import warnings
@@ -659,3 +660,14 @@ def test_with_a_browser_the_picture_is_drawn_at_2x_and_kept_while_the_page_is_un
     start = time.perf_counter()
     assert figures.save(small(), "a", tmp_path) == [page, picture]
     assert picture.stat().st_mtime_ns == drawn and time.perf_counter() - start < 1
+
+
+def test_long_lines_of_a_subtitle_go_on_in_another_and_the_figure_grows():
+    name = "mixcifar60-house_numbers-scenes, laptop profile, 11 seeds"
+    long = f"{name}; 95 % bootstrap interval, paired by seed; {'more is better; ' * 3}filled: p < 0.05 after Holm<br>b"
+    short, tall = (style.layout(go.Figure(), "t", text, 400, top=100) for text in ("a<br>b", long))
+    assert "a<br>b" in short.layout.title.text and (short.layout.height, short.layout.margin.t) == (400, 100)
+    assert (tall.layout.height, tall.layout.margin.t) == (420, 120)
+    shown = re.sub(r"<(?!br)[/\w][^>]*>", "", tall.layout.title.text).split("<br>")[1:]
+    assert " ".join(shown) == long.replace("<br>", " ") and len(shown) == 3
+    assert shown[0].endswith(";") and all(len(line) <= style.LINE for line in shown)

@@ -8,7 +8,7 @@ import pandas
 import papermill
 import pytest
 
-from alkit import benchmarks, metrics, study
+from alkit import benchmarks, executed, metrics, study
 
 PATHS = [study.NOTEBOOKS / f"{stem}.ipynb" for stem in study.notebooks()]
 FIRST = ("01_benchmark_construction", "02_contrastive_training", "03_feature_space", "04_active_learning_curves")
@@ -174,4 +174,10 @@ def test_published_notebook_can_be_read_on_a_plain_page_and_says_what_the_study_
         assert "application/vnd.plotly.v1+json" not in kinds
         assert "image/png" in kinds or "keep(" not in cell.source or "else:" in cell.source, cell.source
         if match := re.fullmatch(r'Markdown\(story\["(.+)"\]\)', cell.source):
-            assert cell.outputs[0].data["text/markdown"] == story[match[1]], match[1]
+            told = executed.linked(story[match[1]], study.NOTEBOOKS, path.parent)
+            assert cell.outputs[0].data["text/markdown"] == told, match[1]
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    texts += [text for cell in code(notebook) for output in cell.outputs
+              if (text := output.get("data", {}).get("text/markdown"))]  # fmt: skip
+    for target in executed.LINK.findall("\n".join(texts)):
+        assert (path.parent / target).exists(), target

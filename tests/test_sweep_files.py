@@ -13,6 +13,7 @@ FOLDER = study.NOTEBOOKS / "sweeps"
 SEEDS = {  # learner -> seeds of every strategy
     "mixdigits": {"probe": 20, "supervised": 20, "contrastive": 11},
     "mixmnist": {"probe": 11},
+    CIFAR: {"probe": 11},
 }
 
 
@@ -21,7 +22,7 @@ def cells(name):
 
 
 def test_every_committed_sweep_is_known_here():
-    assert {path.stem for path in FOLDER.glob("*")} == {*SEEDS, "robustness", "beyond", CIFAR}
+    assert {path.stem for path in FOLDER.glob("*")} == {*SEEDS, "robustness", "beyond", "longer"}
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -52,12 +53,12 @@ def test_the_sweep_of_our_own_strategy_leaves_out_every_ingredient_and_pays_for_
         **{("mixdigits", "probe", *way): 20 for way in pays},
         **{("mixmnist", "probe", *way): 11 for way in pays},
         ("mixdigits", "contrastive", "strategy", ""): 11,
-        **{(CIFAR, "probe", *way): 10 for way in pays},
+        **{(CIFAR, "probe", *way): 11 for way in pays},
         **{("mixmnist", "contrastive", initial, ""): 1 for initial in ("shared", "strategy")},
     }
 
 
-@pytest.mark.parametrize("name", [*SEEDS, "beyond", CIFAR])
+@pytest.mark.parametrize("name", [*SEEDS, "beyond", "longer"])
 def test_every_kind_of_cell_passes_the_check_that_comes_before_work(name):
     """Held against MixDigits, whose images ship with the project but are too few for MixCIFAR60's last stages."""
     pool = benchmarks.load("mixdigits")
@@ -94,3 +95,13 @@ def test_robustness_can_be_planned_on_the_pools_themselves(tmp_path):
     kinds = {grid.without_seed(cell): cell for cell in cells("robustness")}
     made = plan.make(list(kinds.values()), tmp_path, torch.device("cpu"))
     assert len(made.todo) == 8 * 10 and len({one.benchmark.fingerprint for one in made.todo}) == 10
+
+
+def test_the_longer_schedule_changes_nothing_but_the_schedule_of_the_methods_on_the_heat_map():
+    found = cells("longer")
+    assert {(cell.benchmark, cell.profile, cell.learner) for cell in found} == {(CIFAR, "laptop", "probe")}
+    assert {str(cell.changes) for cell in found} == {"{'con_first_epochs': 60}"}
+    assert found[0].recipe.con_first_epochs == 5 * replace(found[0], changes={}).recipe.con_first_epochs
+    methods = Counter((cell.strategy, str(cell.strategy_options), cell.initial) for cell in found)
+    assert {strategy for strategy, _, _ in methods} == {cell.strategy for cell in cells("robustness")}
+    assert len(methods) == 7 + 3 and set(methods.values()) == {4}

@@ -1,5 +1,6 @@
 """The look that all figures share: colours, symbols, dashes, hatchings and the layout template."""
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -67,13 +68,21 @@ TEMPLATE = go.layout.Template(
         bargap=0.15,
     )
 )
+LINE, LINE_HEIGHT = 138, 20  # characters of a subtitle's line; px
 WIDTH = 900  # px; a README shows the PNG at about this width, so font sizes hold there
 
 
 def layout(
     fig: go.Figure, title: str, subtitle: str, height: int, *, top: int = 100, bottom: int = 60, left: int = 60
 ) -> go.Figure:
-    """Give `fig` the study's look: title and subtitle, transparent ground, mid-grey text; margins in pixels."""
+    """Give `fig` the study's look: title and subtitle, transparent ground, mid-grey text; margins in pixels.
+
+    A line of the subtitle that is too long for the width (a pool may have a long name) goes on in another; figure and
+    margin grow by it.
+    """
+    lines = [part for line in subtitle.split("<br>") for part in _fitting(line)]
+    subtitle, more = "<br>".join(lines), LINE_HEIGHT * (len(lines) - subtitle.count("<br>") - 1)
+    height, top = height + more, top + more
     fig.update_annotations(font=dict(size=13, color=TEXT), yshift=5)
     return fig.update_layout(
         template=TEMPLATE,
@@ -83,6 +92,19 @@ def layout(
         title_y=1 - 32 / height,
         title_text=f"<b>{title}</b><br><span style='font-size:14px'>{subtitle}</span>",
     )
+
+
+def _fitting(line: str) -> list[str]:
+    """`line` in pieces of at most `LINE` characters, broken after the last semicolon, comma or space that fits.
+
+    A line with markup stays whole: its characters are not those that are seen.
+    """
+    if len(line) <= LINE or re.search(r"<[\w/]", line):
+        return [line]
+    cut = next((i for mark in ("; ", ", ", " ") if (i := line.rfind(mark, 0, LINE)) > 0), None)
+    if cut is None:
+        return [line]
+    return [line[: cut + 1].rstrip(), *_fitting(line[cut + 1 :].lstrip())]
 
 
 def method_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
