@@ -274,12 +274,12 @@ def story(benchmark: str) -> dict[str, str]:
 
 def saver(benchmark: str, profile: str, publish: bool, name: str = ""):
     """A function `keep(figure, kind)` that saves a figure under the name of the results, and returns it."""
-    from . import figures
+    from .figures.files import save
 
     folder, prefix = figures_folder(publish), label(benchmark, profile, name)
 
     def keep(figure, kind: str):
-        figures.save(figure, f"{prefix}-{kind}", folder)
+        save(figure, f"{prefix}-{kind}", folder)
         return figure
 
     return keep
