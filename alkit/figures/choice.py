@@ -61,8 +61,8 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
         fig, "Every number of every method",
         f"{about(df)}; means. \u25b2 blue: better than {short([baseline, *table.index])[0]}, \u25bc red: worse, paired "
         "by seed, p < 0.05 after Holm<br>looks: samples shown to the oracle; to reach "
-        f"{target:g} %: median, '-' where fewer than half got there (not tested); lines part the families<br>seconds: of "
-        "a run, without its first training, which the runs of a seed share",
+        f"{target:g} %: median, '-' where fewer than half got there (not tested); lines part the families<br>"
+        "seconds: of a run, without its first training, which the runs of a seed share",
         210 + ROW * len(table), top=185, bottom=25,
     )  # fmt: skip
 
