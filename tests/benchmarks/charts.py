@@ -184,7 +184,9 @@ def study(table: pd.DataFrame) -> go.Figure:
     fig.update_xaxes(rangemode="tozero", range=[0, 1.2 * table["seconds"].max()], col=1)
     fig.update_xaxes(range=[0, 1.4 * table["peak_MB"].max()], col=2)
     fig.update_yaxes(autorange="reversed", categoryarray=list(table["part"]), categoryorder="array")
-    return layout(fig, "The whole study on MixDigits, headless, from nothing", of(table), 520, top=110)
+    return layout(
+        fig, "The whole study on MixDigits, headless, from nothing", of(table), 190 + 28 * len(table), top=110
+    )
 
 
 def strategies(table: pd.DataFrame) -> go.Figure:

@@ -1,13 +1,13 @@
 """Wall time and peak memory of `make study` on MixDigits, notebook by notebook, and of what each notebook waits for.
 
-    python tests/benchmarks/study.py [--profile laptop] [--seeds 5] [--notebooks 01 02 03 04]
+    python tests/benchmarks/study.py [--profile laptop] [--seeds 5] [--notebooks 01 02 ...]
 
 The study runs as `make study` runs it, headless and from nothing, into a folder of its own that is deleted afterwards.
 Memory is that of the command and of all processes that it starts (proportional set size), looked at five times a
-second; processor time counts them all too. The runs of notebook 4 are split into training, extraction and choice by
-their own clocks, added up over all runs, of which several ran at a time. The rest of a notebook is its kernel's start,
-imports, figures and their pictures. What importing the loop costs, and UMAP with and without its compilation, is
-measured apart.
+second; processor time counts them all too. The runs that the notebooks make are split into training, extraction and
+choice by their own clocks, added up over all runs, of which several ran at a time. The rest of a notebook is its
+kernel's start, imports, figures and their pictures. What importing the loop costs, and UMAP with and without its
+compilation, is measured apart.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from pathlib import Path
 
 import charts
 from measured import ROOT, cpu_seconds, keep, machine, memory, rounded
+
+from alkit import study
 
 PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
 SMALL = {
@@ -78,7 +80,7 @@ def phases(runs: Path) -> list[dict]:
             for row in csv.DictReader(lines):
                 for phase in PHASES:
                     total[phase] += float(row[phase])
-    return [{"part": f"04, all runs: {phase.removesuffix('_seconds')}", "seconds": rounded(seconds)}
+    return [{"part": f"all runs: {phase.removesuffix('_seconds')}", "seconds": rounded(seconds)}
             for phase, seconds in total.items()]  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--notebooks", nargs="+", default=["01", "02", "03", "04"])
+    parser.add_argument("--notebooks", nargs="+", default=study.notebooks(), help="default: all")
     parser.add_argument("--into", type=Path, default=ROOT / "figures", help="folder of the figure and of results/")
     args = parser.parse_args()
     on, rows = machine(), []
@@ -109,9 +111,9 @@ def main() -> None:
         environment = {**os.environ, "ALKIT_RUNS": runs}
         given = ["-p", "benchmark", "mixdigits", "-p", "profile", args.profile]
         for notebook in args.notebooks:
-            seeds = ["-p", "n_seeds", str(args.seeds)] if notebook == "04" else []
+            seeds = ["-p", "n_seeds", str(args.seeds)] if "n_seeds" in study.parameters(study.find(notebook)) else []
             words = [sys.executable, "-m", "alkit", "run", notebook, *given, *seeds]
-            rows.append({"part": f"notebook {notebook}", **watch(words, environment)})
+            rows.append({"part": f"notebook {notebook[:2]}", **watch(words, environment)})
         rows += phases(Path(runs)) + small()
     charts.save(charts.study(keep("study", rows, on=on, into=args.into / "results")), "study", args.into)
 
