@@ -9,7 +9,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from .recipes import Recipe
+from alkit.recipes import Recipe
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from .recipes import Recipe
-from .rng import seeded
+from alkit.recipes import Recipe
+from alkit.rng import seeded
 
 
 class ConvNet(nn.Module):

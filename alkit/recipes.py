@@ -5,10 +5,11 @@
 `paper` in nothing but the values listed here, so there is one code path.
 """
 
-import difflib
 import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args, get_origin, get_type_hints
+
+from alkit.options import closest
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Recipe:
 
 
 _MIXMNIST = Recipe()
+
+
 _MIXCIFAR60 = Recipe(
     initial_id=2000, stage_id=2000, stop_id=20000,
     net="resnet18", projection=(512, 128),
@@ -90,6 +93,8 @@ _MIXCIFAR60 = Recipe(
     con_first_epochs=500, con_epochs=300, con_augment="simclr",
     tune_epochs=200, tune_optimiser="sgd", tune_lr=0.1, tune_weight_decay=0.0, tune_batch=256, tune_augment="flip_crop",
 )  # fmt: skip
+
+
 _MIXDIGITS = replace(
     _MIXMNIST,
     stop_id=200,
@@ -100,6 +105,7 @@ _MIXDIGITS = replace(
     cpu_threads=1,  # a second thread gains nothing at 8 px, and one makes results independent of the core count
     bf16=False,  # casting costs more than it saves at this size
 )  # fmt: skip
+
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("mixdigits", "paper"): _MIXDIGITS,
@@ -132,7 +138,10 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
 }  # fmt: skip
 
+
 PROFILES = ("smoke", "laptop", "short", "paper")
+
+
 QUOTAS_OF = {  # what differs from the family's recipe where a variant's pool has too few iD images for its quotas
     **dict.fromkeys(
         ("mixdigits-id30", "mixdigits-ambiguous_heavy", "mixdigits-ood_heavy"), dict(initial_id=50, stop_id=150)
@@ -140,6 +149,8 @@ QUOTAS_OF = {  # what differs from the family's recipe where a variant's pool ha
     "mixdigits-id10": dict(initial_id=20, stage_id=5, stop_id=60),
     "mixdigits-two_classes": dict(initial_id=20, stop_id=100),
 }
+
+
 SMOKE_STAGES = 2  # after the initial set
 
 
@@ -164,6 +175,8 @@ def recipe(benchmark: str, profile: str) -> Recipe:
 
 
 QUOTAS = ("initial_id", "stage_id", "stop_id")
+
+
 POSITIVE = (
     *QUOTAS,
     "share",
@@ -232,9 +245,3 @@ def _describe(kind, above: float | None) -> str:
         return f"{'some' if others == [...] else 1 + len(others)} values, each {_describe(item, above)}"
     span = "from 0 up" if above is None else f"above {above}"
     return {bool: "True or False", int: f"a whole number {span}", float: f"a number {span}"}[kind]
-
-
-def closest(name: str, known) -> str:
-    """' (did you mean ...?)' where something known is close to `name`, else ''."""
-    match = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {match[0]!r}?)" if match else ""

@@ -26,8 +26,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PICKS = ("stage", "position", "index", "kind", "label")
+
+
 STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
+
+
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
+
+
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
 
 
@@ -37,14 +43,6 @@ class StoreError(RuntimeError):
 
 class InUse(StoreError):
     """Another process is at work in the folder."""
-
-
-def runs_folder() -> Path:
-    """Where runs and what they leave go: `ALKIT_RUNS`, else `runs/` in the checkout, else in the working folder."""
-    if folder := os.environ.get("ALKIT_RUNS"):
-        return Path(folder).expanduser().resolve()
-    checkout = Path(__file__).resolve().parent.parent
-    return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "runs"
 
 
 def writable(folder: Path) -> Path:

@@ -4,22 +4,19 @@ There is no DataLoader: a batch is an index slice of the resident uint8 pool, au
 nothing waits for the device inside an epoch.
 """
 
-import contextlib
 import functools
 import math
-import warnings
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import augment, losses
-from .recipes import Recipe
-from .rng import torch_stream
+from alkit import augment, losses
+from alkit.recipes import Recipe
+from alkit.rng import torch_stream
+from alkit.runtime import threads
 
 CPU_CHUNK = 512  # images that go through a net at once on a CPU: the maps of more leave its cache, at half the speed
 
@@ -46,22 +43,6 @@ def schedule(recipe: Recipe, prefix: str) -> Schedule:
     return Schedule(**{n: getattr(recipe, f"{prefix}_{n}") for n in names if hasattr(recipe, f"{prefix}_{n}")})
 
 
-@contextlib.contextmanager
-def threads(n: int):
-    """At most `n` CPU threads in torch and BLAS inside the block (0 = leave as is).
-
-    How many threads share a sum decides its order, and so its last bits; a fixed number makes them the same on every
-    machine of a kind, whatever its cores.
-    """
-    before = torch.get_num_threads()
-    with threadpool_limits(n or None):
-        torch.set_num_threads(n or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
 def limited(function):
     """`function`, with as many CPU threads as the recipe among its arguments says."""
 
@@ -72,13 +53,6 @@ def limited(function):
             return function(*args, **options)
 
     return run
-
-
-def resident(images_NCHW: np.ndarray, device: torch.device) -> torch.Tensor:
-    """The images on `device`. On a CPU this is the array's own memory, which others may map: do not write."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(images_NCHW).to(device)
 
 
 def to_float(images_BCHW: torch.Tensor) -> torch.Tensor:
@@ -146,9 +120,20 @@ def train_classifier(
 
 @limited
 def train_contrastive(
-    encoder: nn.Module, head: nn.Module, images_NCHW, rows_U, rows_L, labels_L, recipe: Recipe,
-    *, epochs: int, warmup: int, seed: int, stage: int, progress=False,
-) -> list[dict]:  # fmt: skip
+    encoder: nn.Module,
+    head: nn.Module,
+    images_NCHW,
+    rows_U,
+    rows_L,
+    labels_L,
+    recipe: Recipe,
+    *,
+    epochs: int,
+    warmup: int,
+    seed: int,
+    stage: int,
+    progress=False,
+) -> list[dict]:
     """Eq. 2 on the unlabelled rows and, where there are any, the labelled ones (`labels_L` 0..K), in place.
 
     Each step takes `con_batch` unlabelled images and min(con_batch, L) labelled ones, two views of each, in one

@@ -6,18 +6,27 @@ from typing import Literal
 
 import numpy as np
 
-from alkit.acquisition import NOT_ASKED, View, strategy
-from alkit.acquisition.neighbourhood import Purity, graph, nearest_neighbours
+from alkit.acquisition._neighbourhood import Purity, graph, nearest_neighbours
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import NOT_ASKED, View
 
 LEAST_DOUBT = 0.05
+
+
 NODES_PER_ANSWER, REFRESHES = 5, 20  # of large stages
 
 
 @strategy("cautious_coverage", citation="ours", needs=("features", "probs"), family="ours")
 def cautious_coverage(
-    view: View, *, doubt: float = 3.0, caution: float = 1.0, neighbours: int = 50, candidates: int = 4000,
-    gates: Literal["both", "answers", "density"] = "both", at_once: bool = True,
-) -> Iterator[int]:  # fmt: skip
+    view: View,
+    *,
+    doubt: float = 3.0,
+    caution: float = 1.0,
+    neighbours: int = 50,
+    candidates: int = 4000,
+    gates: Literal["both", "answers", "density"] = "both",
+    at_once: bool = True,
+) -> Iterator[int]:
     """Most doubt settled per question: P(iD)^caution x the doubtful, likely iD mass that an iD answer would cover.
 
     On a graph of nearest neighbours with edges w_ij = exp((cos(h_i, h_j) - 1) / t), w_ii = 1, and t the median of 1 -

@@ -11,10 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
-from alkit.acquisition import View, strategy
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 PAPER = "Kim, Kim and Hwang 2023, arXiv 2303.14433"
+
+
 MINIBATCH_ABOVE = 200_000  # rows
+
 
 Exclude = Literal["count", "proportion", "none"]
 
@@ -90,8 +94,10 @@ def distance_cl(
 
 def distance_order(view: View, found: Clusters) -> Iterator[int]:
     """Distance(CL)'s order once the clusters are found: lines 8 to 27 of Algorithm 1."""
-    queues = [_inside_out(members, found.distances_N, found.radius_K[k])
-              for k, members in enumerate(_unasked_members(view, found))]  # fmt: skip
+    queues = [
+        _inside_out(members, found.distances_N, found.radius_K[k])
+        for k, members in enumerate(_unasked_members(view, found))
+    ]
     yield from _rounds(found, queues, view.quota)
 
 

@@ -5,12 +5,18 @@ from typing import Literal
 
 import numpy as np
 
-from alkit.acquisition import View, strategy
-from alkit.acquisition.geometry import CELLS, by_chunks, k_means, nearest_squared, squared_distances, unit_rows
+from alkit.acquisition._geometry import CELLS, by_chunks, k_means, nearest_squared, squared_distances, unit_rows
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 TOP = 5  # ProbCover's paper draws among as many vertices of highest out-degree
+
+
 BLOCK = 512  # vertices whose out-degree is brought up to date at a time
+
+
 HAIR = 1 - 1e-9  # keeps a sample at exactly the radius outside the ball, however its distance was rounded
+
 
 PROBCOVER = "Yehuda, Dekel, Hacohen and Weinshall 2022 (NeurIPS), Algorithm 1, arXiv 2205.11320"
 

@@ -7,10 +7,12 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.special import logsumexp
 
-from alkit.acquisition import View, ranked, strategy
-from alkit.acquisition.geometry import by_chunks
+from alkit.acquisition._geometry import by_chunks
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View, ranked
 
 HELD_OUT = 5  # of how many labels of a class one is kept from the fit
+
 
 # Tried in turn until the covariance has a Cholesky factor.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
@@ -45,8 +47,9 @@ def ddu(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     yield from ranked(view, score_N, auxiliary_filter=auxiliary_filter)
 
 
-@strategy("ddu_gate", citation="alkit; density of Mukhoti et al. 2023 (CVPR), arXiv 2102.11582",
-          needs=("features", "probs"))  # fmt: skip
+@strategy(
+    "ddu_gate", citation="alkit; density of Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs")
+)
 def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
     """Smallest margin first within a band of density: above known non-iD samples, below what the iD labels cover well.
 

@@ -8,13 +8,20 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
-from alkit.acquisition import View, heads, strategy
-from alkit.acquisition.openset import id_labelled, min_max, non_id_labelled, one_thread, seed_of, upper_mode
+from alkit.acquisition import _small_heads
+from alkit.acquisition._open_set import id_labelled, min_max, non_id_labelled, one_thread, seed_of, upper_mode
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 Variant = Literal["paper", "code"]
 
+
 TEMPERATURE = 0.5
+
+
 LFOSA_CODE_UNKNOWN_TEMPERATURE = 2.0
+
+
 # BUAL's negative learning: pool rows that take part, steps, rate of Adam, steps between two looks at the pool
 NEGATIVE_ROWS, NEGATIVE_STEPS, NEGATIVE_RATE, NEGATIVE_EVERY = 5000, 100, 0.02, 5
 
@@ -44,8 +51,8 @@ def lfosa(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     temperature = torch.full((int(answered.sum()), 1), TEMPERATURE)
     if variant == "code":
         temperature[torch.from_numpy(view.answers_N[answered] == view.n_classes)] = LFOSA_CODE_UNKNOWN_TEMPERATURE
-    rows_ND = heads.inputs(view.features_ND)
-    detector = heads.classifier(
+    rows_ND = _small_heads.inputs(view.features_ND)
+    detector = _small_heads.classifier(
         rows_ND[torch.from_numpy(answered)], view.answers_N[answered], view.n_classes + 1, temperature=temperature
     )
     score_U = lfosa_score(detector.logits(rows_ND[torch.from_numpy(positions)]), seed=seed_of(view))
@@ -90,15 +97,15 @@ def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     if not len(labelled) or not len(positions):
         yield from positions.tolist()
         return
-    rows_ND = heads.inputs(view.features_ND)
+    rows_ND = _small_heads.inputs(view.features_ND)
     pool_UD = rows_ND[torch.from_numpy(positions)]
-    positive = heads.classifier(rows_ND[torch.from_numpy(labelled)], view.answers_N[labelled], view.n_classes)
+    positive = _small_heads.classifier(rows_ND[torch.from_numpy(labelled)], view.answers_N[labelled], view.n_classes)
     positive_U = softmax(positive.logits(pool_UD), axis=1).max(axis=1)
     negative_U = _negative_confidence(view, positive, rows_ND[torch.from_numpy(labelled)], labelled, pool_UD)
     auxiliary_UC, answered = None, view.answers_N >= 0
     if len(non_id_labelled(view)):
         rows = torch.from_numpy(answered)
-        auxiliary = heads.classifier(rows_ND[rows], view.answers_N[answered], view.n_classes + 1)
+        auxiliary = _small_heads.classifier(rows_ND[rows], view.answers_N[answered], view.n_classes + 1)
         auxiliary_UC = softmax(auxiliary.logits(pool_UD), axis=1)
     precision = len(labelled) / answered.sum()
     score_U = bual_score(negative_U, positive_U, auxiliary_UC, precision, scaled=variant == "code")
@@ -122,7 +129,7 @@ def bual_score(
 
 @one_thread()
 def _negative_confidence(
-    view: View, positive: heads.Linear, labelled_MD: Tensor, labelled: np.ndarray, pool_UD: Tensor
+    view: View, positive: _small_heads.Linear, labelled_MD: Tensor, labelled: np.ndarray, pool_UD: Tensor
 ) -> np.ndarray:
     """conf(p_neg) of each pool row: the largest entry of the softmax averaged over negative learning."""
     n_classes, mean_UC = view.n_classes, np.zeros((len(pool_UD), view.n_classes))
@@ -131,7 +138,7 @@ def _negative_confidence(
     some = torch.from_numpy(view.rng.permutation(len(pool_UD))[:NEGATIVE_ROWS])
     rows_BD = torch.cat([labelled_MD, pool_UD[some]])
     parameters = [part.clone().requires_grad_() for part in (positive.weight_CD, positive.bias_C)]
-    layer = heads.Linear(*parameters)
+    layer = _small_heads.Linear(*parameters)
     optimiser = torch.optim.Adam(parameters, lr=NEGATIVE_RATE, fused=True)
     for step in range(1, NEGATIVE_STEPS + 1):
         complement_M = (view.answers_N[labelled] + view.rng.integers(1, n_classes, len(labelled))) % n_classes

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alkit.acquisition import View, strategy
-from alkit.acquisition.geometry import by_chunks, candidate_groups, draw, unit_rows
-from alkit.head import Head
+from alkit.acquisition._geometry import by_chunks, candidate_groups, draw, unit_rows
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import Head, View
 
 CHUNK = 4096  # rows
+
+
 CLOSEST = 1e-30  # a smaller gap between logits is a tie
+
+
 SAME = 1e-12  # cosine distances that rounding alone can make
 
 
@@ -80,10 +84,12 @@ def least_disagree_metric(head: Head, positions: np.ndarray, seed: int, directio
         share_N = np.ones(n)
         for j in range(some.start, some.stop):
             noise_CD, noise_C = perturbation(head, seed, j)
-            rate_N = np.concatenate([
-                flip_rate(label_N[rows], inverse_NC[rows], features_ND[rows] @ noise_CD.T + noise_C)
-                for rows in chunks
-            ])  # fmt: skip
+            rate_N = np.concatenate(
+                [
+                    flip_rate(label_N[rows], inverse_NC[rows], features_ND[rows] @ noise_CD.T + noise_C)
+                    for rows in chunks
+                ]
+            )
             flipped_N = n - np.searchsorted(np.sort(rate_N), rate_N)  # by then and itself included; n for never
             share_N = np.minimum(share_N, flipped_N / n)
         return share_N[None]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import entr, softmax
 
-from alkit.acquisition import View, ranked, strategy
-from alkit.acquisition.geometry import by_chunks, candidate_groups, k_means, rounds
-from alkit.head import Head
+from alkit.acquisition._geometry import by_chunks, candidate_groups, k_means, rounds
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import Head, View, ranked
 
 CHUNK = 2048  # rows
 

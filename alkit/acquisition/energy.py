@@ -10,11 +10,15 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch.nn.functional import cross_entropy, relu
 
-from alkit.acquisition import View, heads, strategy
+from alkit.acquisition import _small_heads
+from alkit.acquisition._open_set import id_labelled, min_max, one_thread, seed_of, upper_mode
 from alkit.acquisition.clusters import apportion
-from alkit.acquisition.openset import id_labelled, min_max, one_thread, seed_of, upper_mode
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 ENERGY_WEIGHT, ENERGY_ID, ENERGY_NON_ID = 0.01, -25.0, -7.0
+
+
 WIDTH, PRECISION, TOLERANCE = 5, 0.6, 0.05
 
 
@@ -79,7 +83,7 @@ def aleatoric(logits_NK: np.ndarray) -> np.ndarray:
 
 def _detector_logits(view: View, positions: np.ndarray) -> np.ndarray:
     """Outputs (U, K + 1) of the detector; the last is -inf where no non-iD sample is labelled."""
-    answered, rows_ND = view.answers_N >= 0, heads.inputs(view.features_ND)
+    answered, rows_ND = view.answers_N >= 0, _small_heads.inputs(view.features_ND)
     labels_M = torch.from_numpy(view.answers_N[answered])
     non_id_M = labels_M == view.n_classes
 
@@ -90,7 +94,7 @@ def _detector_logits(view: View, positions: np.ndarray) -> np.ndarray:
             total = total + ENERGY_WEIGHT * relu(ENERGY_NON_ID - free_M[non_id_M]).square().mean()
         return total
 
-    detector = heads.train(loss, rows_ND[torch.from_numpy(answered)], view.n_classes + 1)
+    detector = _small_heads.train(loss, rows_ND[torch.from_numpy(answered)], view.n_classes + 1)
     logits_UC = detector.logits(rows_ND[torch.from_numpy(positions)])
     if not non_id_M.any():
         logits_UC[:, -1] = -np.inf

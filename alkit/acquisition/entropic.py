@@ -10,10 +10,14 @@ from scipy.special import entr, expit, softmax
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from alkit.acquisition import View, heads, strategy
-from alkit.acquisition.openset import id_labelled, in_turn, nearest, non_id_labelled
+from alkit.acquisition import _small_heads
+from alkit.acquisition._open_set import id_labelled, in_turn, nearest, non_id_labelled
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 TEMPERATURE, ALPHA = 0.5, 0.8
+
+
 FINCH_ROWS = 10_000
 
 
@@ -43,11 +47,11 @@ def eoal(view: View) -> Iterator[int]:
     if not len(labelled) or not len(positions):
         yield from positions.tolist()
         return
-    rows_ND, answered, rejects = heads.inputs(view.features_ND), view.answers_N >= 0, non_id_labelled(view)
+    rows_ND, answered, rejects = _small_heads.inputs(view.features_ND), view.answers_N >= 0, non_id_labelled(view)
     rows_UD, rows_MD = rows_ND[torch.from_numpy(positions)], rows_ND[torch.from_numpy(answered)]
     labels_M = view.answers_N[answered]
     known_UK = expit(binary_heads(rows_MD, labels_M, view.n_classes).logits(rows_UD))
-    detector = heads.classifier(rows_MD, labels_M, view.n_classes + 1, temperature=TEMPERATURE)
+    detector = _small_heads.classifier(rows_MD, labels_M, view.n_classes + 1, temperature=TEMPERATURE)
     looks_id = detector.logits(rows_UD).argmax(axis=1) < view.n_classes
     distance_UM = None
     if len(rejects):
@@ -73,7 +77,7 @@ def eoal_score(known_NK: np.ndarray, distance_NM: np.ndarray | None) -> np.ndarr
     return closed_N - entr(softmax(-distance_NM, axis=1)).sum(axis=1) / np.log(distance_NM.shape[1])
 
 
-def binary_heads(rows_MD: Tensor, labels_M: np.ndarray, n_classes: int) -> heads.Linear:
+def binary_heads(rows_MD: Tensor, labels_M: np.ndarray, n_classes: int) -> _small_heads.Linear:
     """K heads of one output, P_j(1) = sigmoid: trained on labels 0..K with the losses that `eoal` names."""
     known_M = torch.from_numpy(labels_M < n_classes)
     mine_MK = torch.nn.functional.one_hot(torch.from_numpy(labels_M), n_classes + 1)[:, :n_classes].bool()[known_M]
@@ -88,7 +92,7 @@ def binary_heads(rows_MD: Tensor, labels_M: np.ndarray, n_classes: int) -> heads
             total = total + ALPHA / 2 * (yes_MK + no_MK)[~known_M].mean()
         return total
 
-    return heads.train(loss, rows_MD, n_classes)
+    return _small_heads.train(loss, rows_MD, n_classes)
 
 
 def finch(rows_ND: np.ndarray, *, at_most: int, rng: np.random.Generator) -> np.ndarray:

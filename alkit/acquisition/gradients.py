@@ -5,12 +5,14 @@ from typing import Literal
 
 import numpy as np
 
-from alkit.acquisition import View, strategy
+from alkit.acquisition._geometry import by_chunks, candidate_groups, draw, k_means, rounds, unit_rows
 from alkit.acquisition.disagreement import flip_rate, inverse_gaps
-from alkit.acquisition.geometry import by_chunks, candidate_groups, draw, k_means, rounds, unit_rows
-from alkit.head import Head
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import Head, View
 
 CHUNK = 1024  # rows
+
+
 SAME = 1e-12  # squared distances, relative to the squared lengths, that rounding alone can make
 
 

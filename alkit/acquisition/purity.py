@@ -8,15 +8,18 @@ from scipy.special import entr, softmax
 from sklearn.preprocessing import normalize
 from torch import Tensor
 
-from alkit.acquisition import View, heads, strategy
-from alkit.acquisition.openset import id_labelled, in_turn, min_max, nearest, non_id_labelled, one_thread
+from alkit.acquisition import _small_heads
+from alkit.acquisition._open_set import id_labelled, in_turn, min_max, nearest, non_id_labelled, one_thread
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 SHARPNESS, THRESHOLD = 100.0, 0.9  # CCAL's k and t
+
+
 FOLDS, HIDDEN, META_STEPS, META_RATE, META_BATCH = 3, 64, 100, 0.1, 512
 
 
-@strategy("ccal", citation="Du et al. 2021 (ICCV), pp. 8927-8936",
-          needs=("features", "head"), family="open-set")  # fmt: skip
+@strategy("ccal", citation="Du et al. 2021 (ICCV), pp. 8927-8936", needs=("features", "head"), family="open-set")
 def ccal(view: View) -> Iterator[int]:
     """Similar in meaning to a labelled iD sample and unlike its class in detail, equally many per class.
 
@@ -126,14 +129,14 @@ def closed_entropy(probs_NC: np.ndarray) -> np.ndarray:
 def _meta_set(view: View) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (M, 2) and targets (M,) of all answered samples, each seen by what learnt from the other folds."""
     answered = np.flatnonzero(view.answers_N >= 0)
-    labels_M, rows_MD = view.answers_N[answered], heads.inputs(view.features_ND[answered])
+    labels_M, rows_MD = view.answers_N[answered], _small_heads.inputs(view.features_ND[answered])
     is_id_M, fold_M = labels_M < view.n_classes, view.rng.permutation(len(answered)) % FOLDS
     entropy_M, purity_M, loss_M = np.zeros(len(answered)), np.zeros(len(answered)), np.zeros(len(answered))
     for fold in np.unique(fold_M):
         mine, teachers = np.flatnonzero(fold_M == fold), np.flatnonzero((fold_M != fold) & is_id_M)
         if not len(teachers):
             continue
-        head = heads.classifier(rows_MD[torch.from_numpy(teachers)], labels_M[teachers], view.n_classes)
+        head = _small_heads.classifier(rows_MD[torch.from_numpy(teachers)], labels_M[teachers], view.n_classes)
         probs_BK = softmax(head.logits(rows_MD[torch.from_numpy(mine)]), axis=1)
         own_B = probs_BK[np.arange(len(mine)), np.minimum(labels_M[mine], view.n_classes - 1)]
         entropy_M[mine] = entr(probs_BK).sum(axis=1)

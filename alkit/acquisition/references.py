@@ -12,8 +12,9 @@ samples. In what order they come then no longer matters.
 
 from collections.abc import Iterator
 
-from alkit.acquisition import View, strategy
+from alkit.acquisition.registry import strategy
 from alkit.acquisition.uncertainty import margin, random
+from alkit.acquisition.view import View
 
 
 @strategy("oracle_random", citation="alkit (reference line)", needs=("probs",), family="reference")

@@ -8,11 +8,16 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.preprocessing import normalize
 
-from alkit.acquisition import View, strategy
-from alkit.acquisition.openset import id_labelled, non_id_labelled, one_thread
+from alkit.acquisition._open_set import id_labelled, non_id_labelled, one_thread
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 BLOCK, LABELLED = 5000, 500
+
+
 REDRAW = 4  # a new block once a quarter of it is taken
+
+
 SMALLEST = 1e-12
 
 

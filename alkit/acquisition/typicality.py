@@ -5,8 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from alkit.acquisition import View, strategy
-from alkit.acquisition.geometry import CELLS, by_chunks, k_means, rounds, squared_distances, unit_rows
+from alkit.acquisition._geometry import CELLS, by_chunks, k_means, rounds, squared_distances, unit_rows
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View
 
 BLOCK = 1000  # members of a cluster among which neighbours are searched
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import entr
 
-from alkit.acquisition import View, ranked, strategy
+from alkit.acquisition.registry import strategy
+from alkit.acquisition.view import View, ranked
 
 
 @strategy("random", citation="Kim, Kim and Hwang 2023, arXiv 2303.14433 (baseline)", needs=("probs",), family="paper")

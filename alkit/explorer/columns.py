@@ -6,9 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 NONE = 255  # the code of "no category"
+
+
 MOST_NAMES = 254
+
+
 NO_SCORE = 65535
+
+
 STEPS = 65534  # of a score's range
+
+
 FEW = 20  # whole numbers of at most so many distinct values are categories, of more a score
 
 

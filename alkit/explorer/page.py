@@ -21,26 +21,52 @@ import numpy as np
 
 from alkit.explorer import columns as cols
 from alkit.explorer import purchases as buys
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, PALETTE, SYMBOLS
 from alkit.explorer.purchases import Purchases
 from alkit.explorer.sheets import SIDE, as_nhwc, sheets, z_order
 from alkit.explorer.spaces import Space, spaces
-from alkit.figures.style import CATEGORIES, CATEGORY_STYLE, PALETTE, SYMBOLS
 from alkit.store import write_atomic
 
 MOST = 100_000  # samples
+
+
 DRAWN = 400  # unlabelled samples drawn in one circle, as in `figures.acquisition`
+
+
 PAGE = Path(__file__).with_name("page")
+
+
 SCRIPTS = (
-    "data", "sheets", "colours", "points", "pane", "overlay", "sample", "legend", "stages", "circles", "selection",
-    "hash", "main",
-)  # fmt: skip
+    "data",
+    "sheets",
+    "colours",
+    "points",
+    "pane",
+    "overlay",
+    "sample",
+    "legend",
+    "stages",
+    "circles",
+    "selection",
+    "hash",
+    "main",
+)
 
 
 def write(
-    path: str | Path, features, images, table: Mapping[str, Sequence] | None = None, *,
-    coordinates: Mapping | None = None, purchases: Sequence[Purchases] = (), title: str = "Feature space",
-    about: str = "", neighbours: int = 8, projector: str | None = None, seed: int = 0,
-) -> Path:  # fmt: skip
+    path: str | Path,
+    features,
+    images,
+    table: Mapping[str, Sequence] | None = None,
+    *,
+    coordinates: Mapping | None = None,
+    purchases: Sequence[Purchases] = (),
+    title: str = "Feature space",
+    about: str = "",
+    neighbours: int = 8,
+    projector: str | None = None,
+    seed: int = 0,
+) -> Path:
     """Write the explorer of N samples to the HTML file `path`; returns the path.
 
     `features`: (N, D), or a dict of such by name, the first shown first. `images`: uint8 (N, H, W), or with 1 or 3
@@ -60,7 +86,7 @@ def write(
 
 def write_spaces(
     path: str | Path, made: Sequence[Space], images, table, *, purchases: Sequence[Purchases], title: str, about: str
-) -> Path:  # fmt: skip
+) -> Path:
     """`write` for feature spaces whose coordinates and neighbours are known."""
     images_NHWC = as_nhwc(images)
     n = len(images_NHWC)
@@ -180,13 +206,13 @@ def _html(meta: dict, first: list[str], later: list[str]) -> str:
     parts = {
         "title": html.escape(meta["title"]),
         "policy": f"default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
-                  f"script-src {_hash(script)}; style-src {_hash(style)}",
+        f"script-src {_hash(script)}; style-src {_hash(style)}",
         "style": style,
         "meta": known,
         "first": "\n".join(first),
         "script": script,
         "later": "\n".join(later),
-    }  # fmt: skip
+    }
     pieces = (PAGE / "page.html").read_text().split("@@")  # text, name, text, name, ..., text
     return "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))
 

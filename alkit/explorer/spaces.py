@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from alkit import projection
+from alkit.explorer import projection
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,20 @@ def aligned(xy_N2: np.ndarray, onto_N2: np.ndarray) -> np.ndarray:
     centre_2 = xy_N2.mean(0)
     rotation_22, _ = orthogonal_procrustes(xy_N2 - centre_2, onto_N2 - onto_N2.mean(0))
     return ((xy_N2 - centre_2) @ rotation_22).astype(np.float32)
+
+
+def knn_purity(features_ND, codes_N, *, k: int = 10) -> float:
+    """Mean share of a sample's `k` nearest neighbours (cosine) that carry its own code: 1 = a space that keeps codes
+    apart.
+
+    Random neighbours would share it with probability sum of squared code frequencies. ValueError for k not in 1..N-1.
+    """
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import normalize
+
+    codes_N = np.asarray(codes_N)
+    if not 1 <= k < len(codes_N):
+        raise ValueError(f"k must be between 1 and {len(codes_N) - 1}, one less than the samples; got {k}")
+    unit_ND = normalize(np.asarray(features_ND, dtype=np.float32))
+    neighbours_NK = NearestNeighbors(n_neighbors=k).fit(unit_ND).kneighbors(return_distance=False)
+    return float((codes_N[neighbours_NK] == codes_N[:, None]).mean())

@@ -1,0 +1,126 @@
+"""The benchmarks: an unlabelled pool of in-distribution, ambiguous and out-of-distribution images, and a test set.
+
+`load("mixdigits")` reads what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file that it reads
+anew, from nothing but scikit-learn's digits and matplotlib's fonts. The others (`mixes`) need a data folder.
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+
+from alkit.benchmarks import blur_check, harder_mixdigits, mixcifar60, mixdigits, mixmnist
+from alkit.benchmarks.pool import (
+    AMBIGUOUS,
+    CATEGORIES,
+    ID,
+    NO_VOTE,
+    OOD,
+    Benchmark,
+    Part,
+    Pool,
+    assemble,
+    content_order,
+    fingerprint,
+    subpool,
+)
+from alkit.benchmarks.sources import catalogue
+from alkit.runtime import threads
+
+__all__ = [
+    "AMBIGUOUS",
+    "ASSETS",
+    "BENCHMARKS",
+    "CATEGORIES",
+    "ID",
+    "NAMED",
+    "NO_VOTE",
+    "OOD",
+    "Benchmark",
+    "Part",
+    "Pool",
+    "assemble",
+    "blur_check",
+    "content_order",
+    "counts",
+    "fingerprint",
+    "harder_mixdigits",
+    "load",
+    "mixcifar60",
+    "mixdigits",
+    "mixmnist",
+    "provenance",
+    "shortcut",
+    "subpool",
+]
+ASSETS = catalogue.ASSETS
+
+
+SHORTCUT_IMAGES = 15_000  # of each kind, at most: the check takes 50 kB of memory an image
+
+
+def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options) -> Benchmark:
+    """The benchmark called `name`, with `options` of its own (see the functions in `BENCHMARKS`).
+
+    A name can carry the options: "mixcifar60-house_numbers-scenes-split3" is `ood=["house_numbers", "scenes"]` and
+    `split_seed=3` of mixcifar60, "mixdigits-id10" is `variant="id10"` of mixdigits (`variants`). `share`: only that
+    share of the pool (`pools.subpool`), all of the test set. `folder` is where its files are; the default is what ships
+    with alkit for MixDigits, and `sources.data_folder()` for the others. ValueError for an unknown name or option, or
+    for a file of MixDigits that is not the one that was written; StoreError for images that are missing or damaged: it
+    says how to get them.
+    """
+    family, *variant = name.split("-")
+    if family not in BENCHMARKS:
+        raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(BENCHMARKS))}")
+    known = [option for option in inspect.signature(BENCHMARKS[family]).parameters if option != "folder"]
+    if unknown := [option for option in options if option not in known]:
+        raise ValueError(f"{family} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
+    if variant and family not in NAMED:
+        raise ValueError(f"{family} has no variants, so there is no {name!r}; take {family!r}")
+    given = NAMED[family](variant) if variant else {}
+    benchmark = BENCHMARKS[family](folder, **{**given, **options})
+    if variant and not options and benchmark.name != name:
+        raise ValueError(f"{name!r} is written {benchmark.name!r}, so that a pool has one name")
+    return subpool(benchmark, share)
+
+
+def counts(benchmark: Benchmark) -> list[dict]:
+    """One row for each category and source: `part` ("pool" or "test"), `category`, `source`, `images`."""
+    pool = benchmark.pool
+    pairs, sizes = np.unique(np.stack([pool.category_N.astype(str), pool.source_N]), axis=1, return_counts=True)
+    rows = [
+        {"part": "pool", "category": CATEGORIES[int(category)], "source": str(source), "images": int(size)}
+        for (category, source), size in zip(pairs.T, sizes, strict=True)
+    ]
+    own = [row for row in rows if row["category"] == CATEGORIES[ID]]
+    source = max(own, key=lambda row: row["images"])["source"]  # an annotator's errors call a few others iD
+    test = {"part": "test", "category": CATEGORIES[ID], "source": source, "images": len(benchmark.test_labels_M)}
+    return [*rows, test]
+
+
+def shortcut(benchmark: Benchmark) -> dict[str, float]:
+    """`ambiguous.shortcut_auroc` of the pool's ambiguous against its iD images, for both of its models."""
+    pool = benchmark.pool
+    real, mixed = (
+        pool.images_NCHW[np.flatnonzero(pool.category_N == category)[:SHORTCUT_IMAGES]] for category in (ID, AMBIGUOUS)
+    )
+    with threads(1):  # the boosted trees' threads wait for each other, for minutes on a busy machine
+        return {model: blur_check.shortcut_auroc(real, mixed, model=model) for model in ("logistic", "boosting")}
+
+
+def provenance(name: str, *, folder: Path | None = None) -> dict:
+    """How a benchmark's generated images were made: seed, recipe, versions of the libraries, and what was measured."""
+    family = name.partition("-")[0]
+    if family == "mixmnist":
+        return mixmnist.provenance(folder)
+    return json.loads(str(mixdigits._read(folder or ASSETS, family)["provenance"]))
+
+
+BENCHMARKS = {"mixdigits": mixdigits.mixdigits, "mixmnist": mixmnist.mixmnist, "mixcifar60": mixcifar60.mixcifar60}
+
+
+NAMED = {
+    "mixdigits": harder_mixdigits.options,
+    "mixcifar60": mixcifar60.variant,
+}  # the options that parts of a name stand for

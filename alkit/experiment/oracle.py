@@ -1,0 +1,48 @@
+"""The oracle: the only part of the study that reads hidden labels, and the count of what its answers cost."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alkit.benchmarks import ID, Pool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: `label` 0..K-1 or None where the image has no class, `kind` one of ID, AMBIGUOUS, OOD."""
+
+    label: int | None
+    kind: int
+
+
+class Oracle:
+    """Answers for the samples of one pool. Every sample shown to it costs 1, iD or not, and it is shown once."""
+
+    def __init__(self, pool: Pool):
+        self._pool = pool
+        self._asked = np.zeros(len(pool.labels_N), dtype=bool)
+
+    def ask(self, index: int) -> Answer:
+        """The answer for pool position `index`. ValueError for a position outside the pool or one asked before."""
+        if not 0 <= index < len(self._asked):
+            raise ValueError(f"position {index} is outside the pool of {len(self._asked)}")
+        if self._asked[index]:
+            raise ValueError(f"position {index} was asked before; a strategy must yield each position once")
+        self._asked[index] = True
+        kind = int(self._pool.category_N[index])
+        return Answer(int(self._pool.labels_N[index]) if kind == ID else None, kind)
+
+    def is_id(self, index: int) -> bool:
+        """Whether the sample is iD, without showing it to the annotator: for the experimenter's own bookkeeping."""
+        return bool(self._pool.category_N[index] == ID)
+
+    def examine(self, stream: np.random.Generator, n_id: int) -> list[int]:
+        """Positions in random order up to and with the `n_id`-th iD one: the draw of an initial set, not yet paid."""
+        order = stream.permutation(len(self._asked))
+        found = np.cumsum(self._pool.category_N[order] == ID)
+        return order[: np.searchsorted(found, n_id) + 1].tolist()
+
+    @property
+    def cost(self) -> int:
+        """Samples shown so far."""
+        return int(self._asked.sum())

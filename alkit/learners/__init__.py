@@ -1,0 +1,52 @@
+"""Learners: each turns images and the oracle's answers into features and class probabilities of the whole pool.
+
+A learner knows no benchmark and no strategy. It sees the pool's images, the answers so far and a recipe:
+
+    learner.fit(answers_N, stage)        answers: -1 not asked, 0..K-1 an iD class, K non-iD
+    learner.show() -> Shown              features and probabilities of every pool image, in evaluation mode
+    learner.predict(images) -> probs     of other images
+    learner.state() / learner.restore()  tensors that bring a killed run back, bit for bit
+
+The `stage` names the random streams that a fit draws from, so a fit depends on nothing but its arguments (and, for
+`contrastive`, on the weights of the stage before).
+"""
+
+import inspect
+from typing import get_args
+
+from alkit.learners.base import Setting, Shown, labelled_rows, probabilities, train_on_labelled
+from alkit.learners.contrastive import Contrastive
+from alkit.learners.probe import Probe
+from alkit.learners.representation import first_shown
+from alkit.learners.supervised import SpectralSupervised, Supervised
+from alkit.options import closest
+
+__all__ = [
+    "LEARNERS",
+    "Contrastive",
+    "Probe",
+    "Setting",
+    "Shown",
+    "SpectralSupervised",
+    "Supervised",
+    "first_shown",
+    "get",
+    "labelled_rows",
+    "probabilities",
+    "train_on_labelled",
+]
+LEARNERS = {"supervised": Supervised, "supervised_sn": SpectralSupervised, "contrastive": Contrastive, "probe": Probe}
+
+
+def get(name: str, options: dict | None = None) -> type:
+    """The learner called `name`; ValueError for an unknown name, option or value, listing what there is."""
+    if name not in LEARNERS:
+        raise ValueError(f"unknown learner {name!r}{closest(name, LEARNERS)}; known: {', '.join(LEARNERS)}")
+    known = {n: p for n, p in inspect.signature(LEARNERS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for option, value in (options or {}).items():
+        if option not in known:
+            raise ValueError(f"learner {name!r} has no option {option!r}; it has: {', '.join(known) or 'none'}")
+        allowed = get_args(known[option].annotation)
+        if value not in allowed:
+            raise ValueError(f"learner {name!r}: {option} must be one of {', '.join(allowed)}, got {value!r}")
+    return LEARNERS[name]

@@ -1,0 +1,1 @@
+"""What the result tables say: curves, costs, paired statistics, recommendations and claims."""

@@ -1,0 +1,39 @@
+"""Cells as notebooks: notebook 04 executed for one cell, for who keeps those."""
+
+import os
+from pathlib import Path
+
+from alkit import paths
+from alkit.experiment import Cell
+from alkit.experiment.methods import method
+from alkit.store import writable
+from alkit.study.batch import notebook_runs
+
+NOTEBOOK = "04"
+
+
+def output(cell: Cell, name: str) -> Path:
+    """Where the executed notebook of `cell`, whose run folder is called `name`, is kept; it is there when complete."""
+    return paths.outputs(cell.benchmark, cell.profile) / f"{notebook_runs.find(NOTEBOOK).stem}-{name}.ipynb"
+
+
+def execute(cell: Cell, name: str) -> None:
+    """Execute the notebook for `cell`; its run goes into the store (ALKIT_RUNS), or is read from there."""
+    path = output(cell, name)
+    if path.exists():
+        return
+    part = writable(path.parent) / f".{path.stem}.part.ipynb"
+    table = "".join(letter if letter.isalnum() else "_" for letter in name.lower())
+    given = {
+        "benchmark": cell.benchmark,
+        "profile": cell.profile,
+        "methods": [method(cell)],
+        "seed": cell.seed,
+        "n_seeds": 1,
+        "initial": cell.initial,
+        "changes": cell.changes,
+        "name": table,
+        "jobs": 1,
+    }
+    notebook_runs.execute(notebook_runs.find(NOTEBOOK), part, given)
+    os.replace(part, path)

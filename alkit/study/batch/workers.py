@@ -1,0 +1,265 @@
+"""What runs the cells of a sweep: processes of this machine, one a cell, or the workers of a Dask cluster.
+
+The store is the only truth. A worker says how a cell ended; whatever it leaves undone is on disk as far as it came,
+and a cell whose process was killed is begun again where it stopped.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import platform
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from alkit.experiment import Cell
+from alkit.store import InUse, journal, writable
+
+TRIES = 5  # that a cell's process may be killed in a row without finishing a stage
+
+
+PAUSE = 2.0  # seconds before a cell that another sweep is at work on is looked at again
+
+
+PATIENCE = 20  # seconds for a scheduler to answer
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell to run, and all that a process on any machine must know to do so."""
+
+    cell: Cell
+    root: Path
+    folder: Path  # where the cell is kept
+    fingerprint: str
+    device: str  # "cpu" or "cuda"
+    threads: int
+    as_notebook: bool = False
+
+    @property
+    def log(self) -> Path:
+        """Where what went wrong is written; there is none of a cell that is done."""
+        return self.root / "logs" / self.folder.parent.name / f"{self.folder.name}.log"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended. "busy": another sweep is at work on the cell. `message`: why it failed, in a line."""
+
+    task: Task
+    state: Literal["done", "failed", "busy"]
+    message: str = ""
+
+
+Engine = Callable[[list[Task]], Iterator[Outcome]]
+
+
+def outcomes(tasks: list[Task], engine: Engine) -> Iterator[Outcome]:
+    """The outcome of every task as it comes. One that another sweep is at work on is given out, and tried again."""
+    while tasks:
+        busy = []
+        for outcome in engine(tasks):
+            if outcome.state == "busy":
+                busy.append(outcome.task)
+            yield outcome
+        tasks = busy
+        if busy:
+            time.sleep(PAUSE)
+
+
+def work(task: Task) -> Outcome:
+    """Do one task in this process. Never raises an `Exception`: it goes into the task's log."""
+    try:
+        _run(task)
+        with contextlib.suppress(OSError):
+            task.log.unlink(missing_ok=True)
+        return Outcome(task, "done")
+    except InUse:
+        return Outcome(task, "busy")
+    except Exception as error:
+        text = f"--- {platform.node()}, process {os.getpid()}, {time.strftime('%F %T')}\n{traceback.format_exc()}"
+        with contextlib.suppress(OSError, RuntimeError):  # a full disk is what there may be to report
+            writable(task.log.parent)
+            with open(task.log, "a") as file:
+                file.write(text)
+        return Outcome(task, "failed", f"{type(error).__name__}: {error}")
+
+
+def _run(task: Task) -> None:
+    import torch
+
+    from alkit import experiment
+    from alkit.benchmarks import shared_memory
+    from alkit.runtime import threads
+    from alkit.study.batch import cell_notebooks
+
+    if task.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"{platform.node()} has no GPU that PyTorch sees, and the sweep is planned for one (--device)")
+    device, benchmark = torch.device(task.device), shared_memory.load(task.fingerprint, task.root / "cache")
+    if task.as_notebook:
+        return cell_notebooks.execute(task.cell, task.folder.name)
+    with threads(min(task.threads, torch.get_num_threads())):
+        for _ in experiment.run(task.cell, root=task.root, device=device, benchmark=benchmark):
+            with contextlib.suppress(AttributeError, OSError):  # glibc's own: back to the system what it would keep
+                ctypes.CDLL(None).malloc_trim(0)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
+class Local:
+    """An engine of `jobs` processes at a time on this machine; each cell has one of its own.
+
+    Where a process is killed, its cell is tried again, up to `TRIES` times in a row without a stage; the others do not
+    notice. Processes end with the one that started them, however that ends.
+    """
+
+    def __init__(self, jobs: int):
+        self.jobs, self.stopped, self.children = jobs, threading.Event(), set()
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        self.context = multiprocessing.get_context("forkserver" if forks else "spawn")
+        if forks:  # PyTorch is loaded once, with what its optimisers load when first made, and its pages shared
+            self.context.set_forkserver_preload(["alkit.study.batch.workers", "alkit.experiment", "torch._dynamo"])
+
+    def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
+        slots = ThreadPoolExecutor(self.jobs)
+        try:
+            for future in as_completed([slots.submit(self._attempts, task) for task in tasks]):
+                yield future.result()
+        finally:
+            self.stopped.set()
+            for child in list(self.children):
+                child.kill()
+            slots.shutdown(cancel_futures=True)
+            self.stopped.clear()
+
+    def _attempts(self, task: Task) -> Outcome:
+        tries, stages, code = 0, journal(task.folder).get("stages", 0), None
+        while tries < TRIES and not self.stopped.is_set():
+            outcome, code = self._attempt(task)
+            if outcome:
+                return outcome
+            before, stages = stages, journal(task.folder).get("stages", 0)
+            tries = 1 if stages > before else tries + 1
+        reason = f"its process died {tries} times in a row (exit code {code}); it may need more memory than there is"
+        return Outcome(task, "failed", reason)
+
+    def _attempt(self, task: Task) -> tuple[Outcome | None, int | None]:
+        """What a process says of the task (None where it died without a word), and its exit code."""
+        ours, theirs = self.context.Pipe(duplex=False)
+        child = self.context.Process(target=_child, args=(task, theirs))
+        child.start()
+        self.children.add(child)
+        if self.stopped.is_set():  # between the question whether to start it and the start
+            child.kill()
+        theirs.close()  # so that the end of the child is the end of the pipe
+        try:
+            outcome = ours.recv()
+        except EOFError:
+            outcome = None
+        child.join()
+        self.children.discard(child)
+        return outcome, child.exitcode
+
+
+def _child(task: Task, pipe) -> None:
+    """What a local process does: one task. It ends with its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
+    os.environ |= {"OMP_NUM_THREADS": str(task.threads), "ALKIT_RUNS": str(task.root)}  # for kernels that it starts
+    pipe.send(work(task))
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+class Dask:
+    """An engine of a running Dask cluster's workers, one thread each: they must see the store and have this alkit.
+
+    `scheduler`: its address (tcp://host:8786) or the file that it wrote (--scheduler-file). ValueError, at once, where
+    it cannot be reached or its workers do not fit.
+    """
+
+    def __init__(self, scheduler: str, root: Path):
+        try:
+            from dask.distributed import Client
+        except ImportError as error:
+            raise ValueError("a scheduler needs Dask: python -m pip install distributed") from error
+        file = Path(scheduler)
+        if "://" not in scheduler and not file.is_file():
+            raise ValueError(
+                f"no Dask scheduler: {scheduler!r} is no address (tcp://host:port), and no such file exists"
+            )
+        where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": str(file)}
+        try:
+            self.client = Client(**where, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TimeoutError, KeyError) as error:
+            raise ValueError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+        try:
+            self._check_workers(root)
+        except BaseException:
+            self.client.close()
+            raise
+
+    def _check_workers(self, root: Path) -> None:
+        from alkit import __version__
+
+        try:
+            self.client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise ValueError(f"the Dask scheduler has had no worker for {PATIENCE} s: start some") from error
+        crowded = [worker for worker, n in self.client.nthreads().items() if n != 1]
+        if crowded:
+            raise ValueError(f"Dask worker {crowded[0]} has more than one thread; start workers with --nthreads 1")
+        try:
+            found = self.client.run(_introduce, str(root))
+        except Exception as error:  # whatever a worker without alkit, or with another, makes of it
+            raise ValueError(f"a Dask worker cannot run alkit {__version__}: {error!r}") from error
+        for worker, (version, sees) in found.items():
+            if version != __version__ or not sees:
+                reason = (
+                    f"has alkit {version}, not {__version__}" if version != __version__ else f"cannot write to {root}"
+                )
+                raise ValueError(f"Dask worker {worker} {reason}")
+
+    @property
+    def jobs(self) -> int:
+        return max(1, len(self.client.nthreads()))
+
+    def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
+        from dask.distributed import as_completed as as_they_come
+
+        futures = dict(zip(self.client.map(work, tasks, pure=False), tasks))
+        for future, result in as_they_come(futures, loop=self.client.loop, with_results=True, raise_errors=False):
+            if future.status == "finished":
+                yield result
+            else:  # Dask gave it up: its workers died, time and again
+                yield Outcome(futures[future], "failed", f"its workers died: {future.exception()!r}")
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def _introduce(root: str) -> tuple[str, bool]:
+    """What a Dask worker says of itself: its alkit, and whether the store is its own too."""
+    from alkit import __version__
+    from alkit.store import StoreError
+
+    try:
+        return __version__, writable(Path(root)) is not None and any(Path(root).glob("cache/benchmark-*.npz"))
+    except StoreError:
+        return __version__, False

@@ -1,0 +1,273 @@
+"""The command line: python -m alkit run | sweep | table | explore | data | clean"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from alkit import __version__
+from alkit.paths import runs_folder
+from alkit.store import StoreError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 for a run that failed, 2 for a request that makes no sense."""
+    args = parser().parse_args(argv)
+    try:
+        return args.do(args)
+    except (ValueError, StoreError) as error:
+        print(f"alkit: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options; each command's function is its `do`."""
+    about = "A reproducible study of deep active learning under realistic data pools."
+    top = argparse.ArgumentParser(prog="python -m alkit", description=about)
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute notebooks through papermill", description=run_.__doc__)
+    run.add_argument("notebook", nargs="+", help="'all', or names such as 04 or 04_active_learning_curves")
+    run.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a notebook parameter",
+    )
+    run.add_argument("--list", action="store_true", help="print the notebooks' parameters, run nothing")
+    run.set_defaults(do=run_)
+
+    sweep = commands.add_parser("sweep", help="run every cell of a grid, many at once", description=sweep_.__doc__)
+    sweep_options(sweep)
+    sweep.set_defaults(do=sweep_)
+
+    table = commands.add_parser("table", help="print the paper's Table 2 from results", description=table_.__doc__)
+    benchmark_and_profile(table)
+    table.add_argument("--name", default="", help="of a table that was given one (notebook 4's parameter)")
+    table.add_argument("--committed", action="store_true", help="of the study's committed results, not this machine's")
+    table.set_defaults(do=table_)
+
+    explore = commands.add_parser("explore", help="make the page of a feature space", description=explore_.__doc__)
+    benchmark_and_profile(explore)
+    explore.add_argument("--seed", type=int, default=0)
+    explore.add_argument("--into", type=Path, metavar="FILE", help="the page (default: among the figures of the runs)")
+    explore.set_defaults(do=explore_)
+
+    data = commands.add_parser("data", help="list the sources of images, or build some", description=data_.__doc__)
+    data.add_argument(
+        "--rebuild", metavar="BENCHMARK", help="build the ambiguous images of mixdigits or mixmnist again"
+    )
+    data.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="with --rebuild: where to, not to where they are read"
+    )
+    data.set_defaults(do=data_)
+
+    clean = commands.add_parser("clean", help="delete runs, caches and executed notebooks", description=clean_.__doc__)
+    clean.add_argument("--yes", action="store_true", help="delete; without it, only say what would be deleted")
+    clean.set_defaults(do=clean_)
+    return top
+
+
+def benchmark_and_profile(command: argparse.ArgumentParser) -> None:
+    """Give `command` the options --benchmark and --profile."""
+    command.add_argument("--benchmark", default="mixdigits")
+    command.add_argument("--profile", default="laptop")
+
+
+def sweep_options(sweep: argparse.ArgumentParser) -> None:
+    """Give the command `sweep` its options."""
+    sweep.add_argument("file", nargs="?", type=Path, help="a YAML file with a grid, or a list of them")
+    for name, what in (
+        ("learner", 'such as probe, or "contrastive(features=projected)"'),
+        ("strategy", "names, or all"),
+        ("seed", "numbers, or spans such as 0-19"),
+        ("benchmark", "default mixdigits"),
+        ("profile", "default laptop"),
+        ("protocol", "who pays for the initial set: shared (default), paper; or who chooses it: strategy"),
+    ):
+        sweep.add_argument(f"--{name}", nargs="+", metavar=name.upper(), help=what)
+    sweep.add_argument("--changes", metavar="YAML", help='recipe values for all cells, such as "{stop_id: 150}"')
+    sweep.add_argument("--name", default="sweep", help="of the result table (default: sweep)")
+    sweep.add_argument("--plan", action="store_true", help="print the plan, run nothing")
+    sweep.add_argument("--jobs", type=int, default=0, help="processes at a time (default: one per CPU core)")
+    sweep.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU where this machine has one")
+    sweep.add_argument("--scheduler", help="of a Dask cluster: tcp://host:port, or its scheduler file")
+    sweep.add_argument("--part", metavar="I/N", help="every N-th cell from the I-th on, for a SLURM array")
+    sweep.add_argument("--as-notebooks", action="store_true", help="notebook 4 executed once for each cell")
+
+
+def run_(args) -> int:
+    """Execute notebooks in order, headless. Parameters are checked against the notebooks before a kernel starts."""
+    from alkit.paths import outputs
+    from alkit.study.batch import notebook_runs
+
+    names = notebook_runs.notebooks() if args.notebook == ["all"] else args.notebook
+    paths = [notebook_runs.find(name) for name in names]
+    if args.list:
+        return list_parameters(paths)
+    given = {name: read(name, value) for name, value in args.parameter}
+    plan = notebook_runs.check_apart(paths, given)
+    start = time.monotonic()
+    for number, (path, mine) in enumerate(plan.items(), 1):
+        values = {**notebook_runs.parameters(path), **mine}
+        output = outputs(values["benchmark"], values["profile"]) / path.name
+        print(f"[{number}/{len(plan)}] {path.name}", file=sys.stderr, flush=True)
+        if not executed(path, output, mine):
+            return 1
+        print(f"      {time.monotonic() - start:.0f} s: {output}", file=sys.stderr, flush=True)
+    return 0
+
+
+def sweep_(args) -> int:
+    """Run what is missing of benchmark x learner x strategy x protocol x seed, and write the result table."""
+    from alkit.study.batch import grid, sweep
+
+    given = {name: getattr(args, name) for name in grid.AXES if getattr(args, name)}
+    given |= {"changes": read("changes", args.changes)} if args.changes else {}
+    options = sweep.Options(
+        jobs=args.jobs, device=args.device, scheduler=args.scheduler, part=args.part, as_notebooks=args.as_notebooks
+    )
+    prepared = sweep.prepare(args.file, given, args.name, runs_folder(), options)
+    try:
+        print(prepared.describe(), flush=True)
+        if args.plan:
+            return 0
+        failed = prepared.run(sys.stderr)
+        print(prepared.summary(), flush=True)
+    except KeyboardInterrupt:
+        print("alkit: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    finally:
+        prepared.close()
+    return 1 if failed else 0
+
+
+def read(name: str, value: str):
+    """The value of a parameter as papermill would read it: YAML."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"parameter {name!r} cannot be read from {value!r}: it is no YAML value") from error
+
+
+def executed(path: Path, output: Path, given: dict) -> bool:
+    """Execute one notebook; False, with the reason on standard error, where one of its cells failed."""
+    from papermill.exceptions import PapermillExecutionError
+
+    from alkit.study.batch import notebook_runs
+
+    try:
+        notebook_runs.execute(path, output, given)
+        return True
+    except PapermillExecutionError as error:
+        print(f"alkit: cell {error.exec_count} of {path.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"       the whole traceback is in {output}", file=sys.stderr)
+        return False
+
+
+def list_parameters(paths: list[Path]) -> int:
+    """Print each notebook's parameters, their defaults and what is said about them."""
+    from alkit.study.batch import notebook_runs
+
+    for path in paths:
+        print(path.stem)
+        helps = notebook_runs.parameter_help(path)
+        for name, default in notebook_runs.parameters(path).items():
+            print(f"    {name} = {default!r}    {helps[name]}")
+    return 0
+
+
+def table_(args) -> int:
+    """Accuracy, annotation cost and cost per accuracy of each method at the last stage, mean and spread over seeds.
+
+    For the paper's own benchmarks, its numbers stand beside them.
+    """
+    from alkit import recipes
+    from alkit.paths import ROOT
+    from alkit.study import tables
+    from alkit.study.analysis import cost_tables, paper_table2
+
+    recipe = recipes.recipe(args.benchmark, args.profile)
+    folder = ROOT / "figures" if args.committed else runs_folder() / "figures"
+    results = tables.read_results(folder, args.benchmark, args.profile, args.name)
+    print(cost_tables.table2_text(results))
+    if args.benchmark.partition("-")[0] in paper_table2.TABLE_2 and not args.name:
+        print(
+            f"\nBeside the paper's, though not on its pool ({'; '.join(paper_table2.differences(results, recipe.share))}):"
+        )
+        print(paper_table2.beside(results).to_string())
+    return 0
+
+
+def explore_(args) -> int:
+    """Write one HTML page that shows a pool's feature space, image by image, and what each finished run bought.
+
+    It opens from disk, without a server or a network.
+    """
+    from alkit.study import tables
+    from alkit.study.explore import benchmark_page
+
+    name = f"{tables.label(args.benchmark, args.profile)}-explorer.html"
+    path = args.into or runs_folder() / "figures" / name
+    bought = benchmark_page.write_benchmark(path, args.benchmark, args.profile, seed=args.seed, progress=True)
+    if not bought:
+        print("alkit: no run of this seed is finished, so the page shows no purchases; run 04 first", file=sys.stderr)
+    print(path)
+    return 0
+
+
+def data_(args) -> int:
+    """List every source of images: whether it is here, its size, where it comes from, its licence, whom to cite."""
+    if args.into and not args.rebuild:
+        raise ValueError("--into goes with --rebuild BENCHMARK")
+    if args.rebuild:
+        return rebuild(args.rebuild, args.into)
+    from alkit.benchmarks.sources import catalogue
+    from alkit.paths import data_folder
+
+    print(f"data folder (ALKIT_DATA): {data_folder()}")
+    for row in catalogue.inventory():
+        source = catalogue.SOURCES[row["name"]]
+        print(f"{row['name']}: {source.title}")
+        where = f", {row['bytes'] / 1e6:.1f} MB in {', '.join(sorted({str(path.parent) for path in row['paths']}))}"
+        print(f"    here: {row['state']}{where if row['paths'] else ''}")
+        for label in ("origin", "licence", "citation"):
+            print(f"    {label}: {getattr(source, label)}")
+    return 0
+
+
+def rebuild(benchmark: str, into: Path | None) -> int:
+    """Build the ambiguous images of a benchmark from scratch and print what was measured on the way."""
+    from alkit.benchmarks import mixdigits, mixmnist
+
+    builders = {"mixdigits": mixdigits.rebuild_mixdigits, "mixmnist": mixmnist.build_mixmnist_ambiguous}
+    if benchmark not in builders:
+        raise ValueError(f"{benchmark!r} has no built images; {' and '.join(builders)} have")
+    print(builders[benchmark](into, progress=True))
+    return 0
+
+
+def clean_(args) -> int:
+    """Delete what runs left behind (never figures/ or data of the checkout); they can all be made again."""
+    from alkit.study.batch import cleaning
+
+    folder = runs_folder()
+    if not folder.exists():
+        print(f"nothing to delete: {folder} does not exist")
+    elif not args.yes:
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        print(f"would delete {folder} ({size / 1e6:.0f} MB); run again with --yes")
+    else:
+        cleaning.remove(folder)
+        print(f"deleted {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

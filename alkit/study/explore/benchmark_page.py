@@ -1,0 +1,128 @@
+"""The explorer's page of one benchmark, profile and seed, from what the study's runs have left on disk."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alkit import acquisition, experiment, learners, rng
+from alkit.benchmarks import CATEGORIES
+from alkit.experiment import Cell
+from alkit.experiment.methods import cells_of
+from alkit.explorer import Purchases
+from alkit.explorer.page import write_spaces
+from alkit.explorer.projection import project
+from alkit.explorer.spaces import Space, aligned, nearest
+from alkit.learners.base import Setting
+from alkit.learners.representation import first_representation
+from alkit.store import sha256
+from alkit.study import tables
+from alkit.study.analysis import cost_tables
+from alkit.study.explore import replay
+
+NEIGHBOURS = 8
+
+
+LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
+
+
+NO_LABEL, LAST, PIXELS = "contrastive, no label yet", "contrastive, last stage", "raw pixels"
+
+
+def write_benchmark(
+    path: str | Path,
+    benchmark: str,
+    profile: str,
+    *,
+    methods: Sequence[str] = (),
+    seed: int = 0,
+    root: Path | None = None,
+    progress: bool = False,
+) -> list[Purchases]:
+    """Write the page of one pool to `path`; returns what strategies bought, as the page shows it.
+
+    Features are those of the contrastive learner before any label (from the cache that runs share), beside raw pixels
+    and, where a run of `contrastive+distance_cl` is finished, its last features; scores and clusters those after the
+    initial set. Purchases are those of the finished runs among `methods` (default: the paper's); none are run here.
+    ValueError for an unknown benchmark, profile or method.
+    """
+    cells = cells_of(benchmark, profile, list(methods), seed, 1)
+    done = [cell for cell in cells if experiment.finished(cell, root=root)]
+    cell = Cell(benchmark, profile, "contrastive", "distance_cl", seed)
+    data, setting = experiment.benchmark_of(cell), experiment.setting_of(cell, root=root, progress=progress)
+    purchases = [_bought(one, root, progress) for one in done]
+    features = {NO_LABEL: first_representation(setting)[0].features("encoder")}
+    if ours := [one for one in done if (one.learner, one.strategy) == ("contrastive", "distance_cl")]:
+        features[LAST] = replay.last_features(ours[0], root=root)
+    features[PIXELS] = data.pool.images_NCHW.reshape(len(data.pool), -1).astype(np.float32) / 255
+    write_spaces(
+        path,
+        _spaces(features, cell, setting),
+        data.pool.images_NCHW,
+        _table(cell, data, setting),
+        purchases=purchases,
+        title=f"The feature space of {benchmark}",
+        about=f"{len(data.pool):,} images of an unlabelled pool; profile {profile}, seed {seed}; "
+        f"projection: {cell.recipe.projector.upper()}",
+    )
+    return purchases
+
+
+def _bought(cell: Cell, root: Path | None, progress: bool) -> Purchases:
+    import pandas
+
+    name = cost_tables.method(pandas.DataFrame([tables.about(cell)])).iloc[0]
+    bought = replay.read(cell, name, root=root)
+    circular = (cell.learner, cell.strategy) == ("contrastive", "distance_cl")
+    return replay.with_circles(bought, cell, root=root, progress=progress) if circular else bought
+
+
+def _spaces(features: dict[str, np.ndarray], cell: Cell, setting: Setting) -> list[Space]:
+    """Projections (turned to lie like the first) and neighbours, both kept in the cache."""
+    made = []
+    for name, features_ND in features.items():
+        count = 0 if name == PIXELS and len(features_ND) > LARGE else NEIGHBOURS
+        xy_N2 = project(features_ND, cell.recipe.projector, seed=cell.seed, cache=setting.cache)
+        inputs = {"count": count, "features": sha256(np.ascontiguousarray(features_ND).tobytes())}
+        kept = setting.cache(
+            "neighbours",
+            inputs,
+            lambda f=features_ND, c=count: {"rows": torch.from_numpy(nearest(f, c).astype(np.int32))},
+        )
+        made.append(Space(name, aligned(xy_N2, made[0].xy_N2) if made else xy_N2, kept["rows"].numpy()))
+    return made
+
+
+def _table(cell: Cell, data, setting: Setting) -> dict:
+    """What is hidden (category, class, source), and what the learner shows after the initial set."""
+    pool, k = data.pool, data.n_classes
+    inputs = {**asdict(setting.recipe), "seed": cell.seed, "device": setting.images_NCHW.device.type}
+    looks = setting.cache("first_look", inputs, lambda: _first_look(cell, setting))
+    probs_NC = looks["probs"].numpy().astype(np.float64)
+    clusters_N = looks["clusters"].numpy()
+    return {
+        "category": (pool.category_N.astype(np.int64), CATEGORIES),
+        "class": (np.where(pool.labels_N < k, pool.labels_N, -1), data.class_names),
+        "cluster": (clusters_N, [str(cluster) for cluster in range(clusters_N.max() + 1)]),
+        "source": pool.source_N,
+        "entropy": -(probs_NC * np.log(np.maximum(probs_NC, 1e-30))).sum(1),
+        "least confidence": 1 - probs_NC.max(1),
+        "P(non-iD)": probs_NC[:, k],
+        "distance to centroid": looks["distances"].numpy(),
+    }
+
+
+def _first_look(cell: Cell, setting: Setting) -> dict:
+    """Probabilities and Distance(CL)'s clusters after the initial set: what the first choice is made from."""
+    answers_N = experiment.initial_answers(cell)
+    learner = learners.Contrastive(setting)
+    learner.fit(answers_N, 0)
+    shown = learner.show()
+    stream = rng.numpy_stream(cell.seed, "strategy", 1)
+    quota = setting.recipe.stage_id
+    view = acquisition.View(shown.features_ND, shown.probs_NC, answers_N, setting.n_classes, quota, stream)
+    found, _ = replay.found_clusters(view, {})
+    arrays = {"probs": shown.probs_NC, "clusters": found.labels_N.astype(np.int64), "distances": found.distances_N}
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}

@@ -1,0 +1,165 @@
+"""Figures that compare methods: paired differences to a baseline, who beats whom, how close each comes to the best."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from alkit.explorer.palette import FAINT, FAMILY_STYLE, PALETTE, TEXT
+from alkit.study.analysis import cost_tables, ranking
+from alkit.study.analysis.paired_differences import NUMBERS, differences, per_run, seeds_note
+from alkit.study.figures.results import about
+from alkit.study.figures.style import highlighted, layout, method_styles
+
+UNITS = {
+    "area": "mean accuracy over the common costs (points)",
+    "area_labels": "mean accuracy over the labelled iD samples (points)",
+    "accuracy": "final accuracy (points)",
+    "cost": "annotation cost (samples)",
+    "cost_per_accuracy": "cost per 1 % of accuracy (samples)",
+    "purity": "share of iD among what was bought",
+    "ambiguous_share": "share of ambiguous among what was bought",
+    "seconds": "seconds of a run",
+}
+
+
+ROW = 24  # px
+
+
+def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figure:
+    """Forest plot of `paired.differences` to `baseline`: a mean and its interval per method, by family, best on top.
+
+    Filled: p < 0.05 after Holm's correction. `number`: one of `paired.NUMBERS`. ValueError as there.
+    """
+    table = differences(per_run(df), baseline, number)
+    table = _sorted_within_families(table, better_is_more=NUMBERS[number])
+    families = list(dict.fromkeys(table["family"]))
+    fig = go.Figure()
+    for family in families:
+        rows, (colour, symbol) = table[table["family"] == family], FAMILY_STYLE[family]
+        significant = rows["p_holm"] < ranking.LEVEL
+        fig.add_trace(
+            go.Scatter(
+                x=rows["mean"],
+                y=list(rows.index),
+                name=cost_tables.FAMILIES[family],
+                mode="markers",
+                marker=dict(
+                    color=colour,
+                    size=11,
+                    line=dict(width=2, color=colour),
+                    symbol=[symbol + "-open" * (not yes) for yes in significant],
+                ),
+                error_x=dict(
+                    type="data",
+                    symmetric=False,
+                    array=rows["high"] - rows["mean"],
+                    arrayminus=rows["mean"] - rows["low"],
+                    color=colour,
+                    thickness=2,
+                    width=5,
+                ),
+                customdata=rows[["low", "high", "p", "p_holm"]],
+                hovertemplate="%{y}<br>%{x:+.3g}, 95 % interval %{customdata[0]:+.3g} to %{customdata[1]:+.3g}<br>"
+                "p %{customdata[2]:.2g}, after Holm %{customdata[3]:.2g}<extra></extra>",
+            )
+        )
+    fig.add_vline(0, line=dict(color=TEXT, width=1.5, dash="dot"))
+    fig.update_xaxes(title_text=f"{UNITS[number]}, minus {baseline}'s")
+    fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(table.index), showgrid=False)
+    fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
+    note = seeds_note(int(table["n_seeds"].iloc[0]), len(table))
+    wins = "more is better" if NUMBERS[number] else "less is better"
+    return layout(
+        fig,
+        f"Differences to {baseline}, paired by seed",
+        f"{about(df)}; mean and 95 % bootstrap interval; {wins}; filled: p < 0.05 after Holm<br>"
+        f"<span style='font-size:12px'>{note}</span>",
+        190 + ROW * len(table),
+        top=135,
+    )
+
+
+def _sorted_within_families(table: pd.DataFrame, *, better_is_more: bool) -> pd.DataFrame:
+    place = table["family"].map(list(cost_tables.FAMILIES).index)
+    order = np.lexsort((-table["mean"] if better_is_more else table["mean"], place))
+    return table.iloc[order]
+
+
+def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> go.Figure:
+    """Heat map of `ranking.win_matrix`, methods by the difference of their wins and losses, most on top."""
+    share = ranking.win_matrix(*tables, checkpoints=checkpoints)
+    balance = share.mean(axis=1) - share.mean(axis=0).to_numpy()
+    names = list(balance.sort_values(ascending=False, kind="stable").index)
+    share = share.loc[names, names]
+    fig = go.Figure(
+        go.Heatmap(
+            z=100 * share.to_numpy(),
+            x=names,
+            y=names,
+            zmin=0,
+            zmax=100,
+            colorscale=[[0, "rgba(34,102,153,0.06)"], [1, PALETTE[0]]],
+            xgap=1,
+            ygap=1,
+            colorbar=dict(title="% of settings", thickness=14),
+            hovertemplate="%{y} beats %{x}<br>in %{z:.0f} % of the settings<extra></extra>",
+        )
+    )
+    fig.update_yaxes(title_text="this method ...", autorange="reversed", showgrid=False)
+    fig.update_xaxes(title_text="... beats this one", tickangle=-60, showgrid=False)
+    settings = checkpoints * len(tables)
+    return layout(
+        fig,
+        "Who beats whom",
+        f"{'; '.join(about(table) for table in tables)}<br>share of {settings} settings (costs) in which the row's "
+        "mean accuracy is above the column's, two-sided paired t test, p < 0.05",
+        300 + ROW * len(names),
+        top=120,
+    )
+
+
+def performance_profile(
+    *tables: pd.DataFrame, highlight: Sequence[str] | None = None, checkpoints: int = 10
+) -> go.Figure:
+    """Step lines of `ranking.performance_profile`: how often a method's error is within a factor of the best one's.
+
+    `highlight`: the methods in colour, the others grey; None: the six with the largest area under their line, or all
+    if there are no more than eight. ValueError for a name that is not there.
+    """
+    table = ranking.performance_profile(*tables, checkpoints=checkpoints)
+    names = list(dict.fromkeys(table["method"]))
+    end = float(min(table["factor"].max(), 4))
+    shown = highlighted(names, highlight, table.groupby("method").apply(_area_to, end, include_groups=False).to_dict())
+    styles, fig = method_styles([name for name in names if name in shown]), go.Figure()
+    for name in sorted(names, key=lambda name: name in shown):
+        rows, (colour, dash, _) = table[table["method"] == name], styles.get(name, (FAINT, "solid", ""))
+        fig.add_trace(
+            go.Scatter(
+                x=rows["factor"],
+                y=100 * rows["share"],
+                name=name,
+                mode="lines",
+                line=dict(color=colour, dash=dash, width=2.5 if name in shown else 1.5, shape="hv"),
+                showlegend=name in shown,
+                hovertemplate=f"{name}<br>within %{{x:.2f}} times the best error: %{{y:.0f}} % of cases<extra></extra>",
+            )
+        )
+    fig.update_xaxes(title_text="error, as a multiple of the best method's in the same case", range=[1, end])
+    fig.update_yaxes(title_text="% of cases", range=[0, 101])
+    fig.update_layout(legend=dict(orientation="h", x=0, y=-0.18, yanchor="top", itemwidth=55))
+    rest = "" if len(shown) == len(names) else f"; grey: the other {len(names) - len(shown)} methods"
+    return layout(
+        fig,
+        "How close each method comes to the best",
+        f"{'; '.join(about(table) for table in tables)}; a case: one seed at one of {checkpoints} costs{rest}",
+        520,
+        bottom=150,
+        left=70,
+    )
+
+
+def _area_to(rows: pd.DataFrame, end: float) -> float:
+    inside = rows[rows["factor"] < end]
+    return float((np.diff([*inside["factor"], end]) * inside["share"]).sum())

@@ -1,0 +1,114 @@
+"""The look that all figures share: colours, symbols, dashes, hatchings and the layout template."""
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from alkit.explorer.palette import DASHES, FAINT, METHOD_STYLE, PALETTE, SYMBOLS, TEXT
+
+_AXIS = dict(
+    gridcolor=FAINT,
+    linecolor=TEXT,
+    zeroline=False,
+    tickcolor=TEXT,
+    ticks="outside",
+    automargin=True,
+    title=dict(standoff=8),
+)
+
+
+TEMPLATE = go.layout.Template(
+    layout=dict(
+        font=dict(family="Helvetica, Arial, Liberation Sans, sans-serif", size=13, color=TEXT),
+        title=dict(x=0.01, xanchor="left", yanchor="top", yref="container", font=dict(size=19)),
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        xaxis=_AXIS,
+        yaxis=_AXIS,
+        hovermode="closest",
+        hoverlabel=dict(bgcolor="#24292f", bordercolor=TEXT, font=dict(color="#ffffff", size=13)),
+        legend=dict(bgcolor="rgba(0,0,0,0)", font=dict(size=13)),
+        bargap=0.15,
+    )
+)
+
+
+LINE, LINE_HEIGHT = 138, 20  # characters of a subtitle's line; px
+
+
+WIDTH = 900  # px; a README shows the PNG at about this width, so font sizes hold there
+
+
+def layout(
+    fig: go.Figure, title: str, subtitle: str, height: int, *, top: int = 100, bottom: int = 60, left: int = 60
+) -> go.Figure:
+    """Give `fig` the study's look: title and subtitle, transparent ground, mid-grey text; margins in pixels.
+
+    A line of the subtitle that is too long for the width (a pool may have a long name) goes on in another; figure and
+    margin grow by it.
+    """
+    lines = [part for line in subtitle.split("<br>") for part in _fitting(line)]
+    subtitle, more = "<br>".join(lines), LINE_HEIGHT * (len(lines) - subtitle.count("<br>") - 1)
+    height, top = height + more, top + more
+    fig.update_annotations(font=dict(size=13, color=TEXT), yshift=5)
+    return fig.update_layout(
+        template=TEMPLATE,
+        width=WIDTH,
+        height=height,
+        margin=dict(t=top, b=bottom, l=left, r=25),
+        title_y=1 - 32 / height,
+        title_text=f"<b>{title}</b><br><span style='font-size:14px'>{subtitle}</span>",
+    )
+
+
+def _fitting(line: str) -> list[str]:
+    """`line` in pieces of at most `LINE` characters, broken after the last semicolon, comma or space that fits.
+
+    A line with markup stays whole: its characters are not those that are seen.
+    """
+    if len(line) <= LINE or re.search(r"<[\w/]", line):
+        return [line]
+    cut = next((i for mark in ("; ", ", ", " ") if (i := line.rfind(mark, 0, LINE)) > 0), None)
+    if cut is None:
+        return [line]
+    return [line[: cut + 1].rstrip(), *_fitting(line[cut + 1 :].lstrip())]
+
+
+def method_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """(colour, dash, symbol) per method: fixed for the paper's methods, by name for others, distinct in a figure."""
+    styles, taken = {}, set()
+    for name in names:
+        slot = zlib.crc32(name.encode()) % len(PALETTE)
+        while slot in taken and len(taken) < len(PALETTE):
+            slot = (slot + 1) % len(PALETTE)
+        if name not in METHOD_STYLE:
+            taken.add(slot)
+        styles[name] = METHOD_STYLE.get(name, (PALETTE[slot], DASHES[slot % len(DASHES)], SYMBOLS[slot % len(SYMBOLS)]))
+    return styles
+
+
+REFERENCE_DASHES = ("dash", "dot", "dashdot")  # of reference lines, which have no colour of their own
+
+
+def reference_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """(colour, dash, symbol) of reference lines: grey and broken, so that none looks like a method."""
+    return {name: (TEXT, REFERENCE_DASHES[i % len(REFERENCE_DASHES)], "circle-open") for i, name in enumerate(names)}
+
+
+def highlighted(
+    names: Sequence[str], wanted: Sequence[str] | None, worth: Mapping[str, float], *, few: int = 8, most: int = 6
+) -> set[str]:
+    """Which of `names` are drawn in colour: the `wanted`; where none are said, all of a `few`, else those of most
+    `worth`. ValueError for a wanted name that is not there.
+    """
+    if wanted is None:
+        return set(names) if len(names) <= few else set(sorted(names, key=lambda name: -worth[name])[:most])
+    if unknown := [name for name in wanted if name not in names]:
+        raise ValueError(f"no method {', '.join(map(repr, unknown))} to highlight; there are: {'; '.join(names)}")
+    return set(wanted)
+
+
+def transparent(colour: str, alpha: float) -> str:
+    return "rgba({},{},{},{})".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), alpha)

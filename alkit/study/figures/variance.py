@@ -1,0 +1,250 @@
+"""Figures of what earns the gain, learner or strategy, and of what holds on another benchmark or learner."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from alkit.explorer.palette import FAINT, FAMILY_STYLE, PALETTE, TEXT
+from alkit.study.analysis import cost_tables, paired_differences, variance
+from alkit.study.figures.comparison import ROW, UNITS
+from alkit.study.figures.label_places import pixels, text_positions
+from alkit.study.figures.results import HATCH, about
+from alkit.study.figures.style import layout, transparent
+
+LEARNERS = {  # colour, symbol
+    "supervised": (PALETTE[11], "square"),
+    "probe": (PALETTE[1], "diamond"),
+    "contrastive": (PALETTE[3], "star"),
+    "supervised_sn": (PALETTE[8], "hexagon"),
+}
+
+
+OTHERS = ((PALETTE[9], "cross"), (PALETTE[5], "triangle-up"), (PALETTE[7], "pentagon"))
+
+
+SHARES = ("area", "accuracy", "cost", "cost_per_accuracy", "purity")
+
+
+PARTS = dict(
+    zip(
+        variance.PARTS,
+        (  # colour, hatching
+            (PALETTE[1], ""),
+            (PALETTE[0], "/"),
+            (PALETTE[3], "x"),
+            (TEXT, ""),
+            (FAINT, ""),
+        ),
+    )
+)
+
+
+SHORT = {
+    "area": "accuracy for the same money",
+    "area_labels": "accuracy for the same labels",
+    "accuracy": "final accuracy",
+    "cost": "annotation cost",
+    "cost_per_accuracy": "cost per 1 % of accuracy",
+    "purity": "share of iD bought",
+    "ambiguous_share": "share of ambiguous bought",
+    "seconds": "seconds",
+}
+
+
+def learner_styles(names: list[str]) -> dict[str, tuple[str, str]]:
+    """(colour, symbol) of each learner; learners with options take those that are left over, in turn."""
+    others = [name for name in names if name not in LEARNERS]
+    return {name: LEARNERS.get(name) or OTHERS[others.index(name) % len(OTHERS)] for name in names}
+
+
+def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random") -> go.Figure:
+    """Every strategy on every learner: paired differences of `number` to the baseline strategy on the first learner.
+
+    `df`: one of `across.crossings`. A row per strategy, a mark with its bootstrap interval per learner, filled where
+    p < 0.05 after Holm; vertical lines: the baseline strategy on each learner. So how far the lines lie apart is the
+    learner's gain, how far marks lie from their line the strategy's. ValueError as `paired.differences`.
+    """
+    runs = variance.per_run(df)
+    names = runs.drop_duplicates("method").set_index("method")[["learner_name", "strategy_name"]]
+    methods = {tuple(row): method for method, row in zip(names.index, names.to_numpy(), strict=True)}
+    order = [name for name in (*LEARNERS, *names["learner_name"]) if name in set(names["learner_name"])]
+    order, styles = list(dict.fromkeys(order)), learner_styles(list(dict.fromkeys(order)))
+    zero = methods[order[0], baseline]
+    found = paired_differences.differences(runs, zero, number)
+    found.loc[zero, ["mean", "low", "high", "p_holm"]] = [0.0, 0.0, 0.0, 1.0]  # of itself: a mark on its line
+    found = found.join(names)
+    means = found.groupby("strategy_name")["mean"].mean().sort_values(ascending=not paired_differences.NUMBERS[number])
+    rows, fig = list(means.index), go.Figure()
+    spans = found.groupby("strategy_name")["mean"].agg(["min", "max"]).loc[rows]
+    fig.add_trace(
+        go.Scatter(
+            x=np.ravel([[low, high, None] for low, high in spans.to_numpy()]),
+            y=np.repeat(rows, 3),
+            mode="lines",
+            line=dict(color=FAINT, width=5),
+            hoverinfo="skip",
+            showlegend=False,
+            connectgaps=False,
+        )
+    )
+    for name in order:
+        own, (colour, symbol) = found[found["learner_name"] == name], styles[name]
+        fig.add_trace(
+            go.Scatter(
+                x=own["mean"],
+                y=own["strategy_name"],
+                name=name,
+                mode="markers",
+                marker=dict(
+                    color=colour,
+                    size=10,
+                    line=dict(width=2, color=colour),
+                    symbol=[symbol + "-open" * (not p < variance.LEVEL) for p in own["p_holm"]],
+                ),
+                error_x=dict(
+                    type="data",
+                    symmetric=False,
+                    array=own["high"] - own["mean"],
+                    arrayminus=own["mean"] - own["low"],
+                    color=transparent(colour, 0.7),
+                    thickness=1.5,
+                    width=0,
+                ),
+                customdata=own[["low", "high", "p_holm"]],
+                hovertemplate=f"%{{y}}, {name}<br>%{{x:+.3g}}, 95 % interval %{{customdata[0]:+.3g}} to "
+                "%{customdata[1]:+.3g}<br>p after Holm %{customdata[2]:.2g}<extra></extra>",
+            )
+        )
+        level = 0.0 if name == order[0] else found.loc[methods[name, baseline], "mean"]
+        fig.add_vline(level, line=dict(color=colour, width=1.5, dash="dot"), layer="below")
+    fig.update_xaxes(title_text=f"{UNITS[number]}, minus that of {baseline} on {order[0]}")
+    fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=rows, showgrid=False)
+    fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
+    wins = "more is better" if paired_differences.NUMBERS[number] else "less is better"
+    note = paired_differences.seeds_note(int(found["n_seeds"].iloc[0]), len(found) - 1)
+    return layout(
+        fig,
+        "Which earns the gain, the learner or the strategy?",
+        f"{about(df)}; mean and 95 % bootstrap interval, paired by seed; {wins}; filled: p < 0.05 after Holm<br>"
+        f"dotted lines: {baseline} on each learner. Far lines: the learner matters; marks far from their line: the "
+        f"strategy does<br><span style='font-size:12px'>{note}</span>",
+        220 + ROW * len(rows),
+        top=150,
+    )
+
+
+def shares(df: pd.DataFrame) -> go.Figure:
+    """Stacked bars of `across.shares`: what of the spread is the learner's, the strategy's, the seed's, per number."""
+    runs = variance.per_run(df)
+    tables = {SHORT[number]: variance.shares(runs, number) for number in SHARES}
+    fig = go.Figure()
+    for part, (colour, hatching) in PARTS.items():
+        values = [100 * table.loc[part, "share"] for table in tables.values()]
+        chance = [100 * table.loc[part, "chance"] for table in tables.values()]
+        fig.add_trace(
+            go.Bar(
+                x=values,
+                y=list(tables),
+                orientation="h",
+                name=part,
+                marker=dict(color=colour, pattern=dict(HATCH, shape=hatching), line_width=0),
+                text=[f"<b>{value:.0f}</b>" if value >= 5 else "" for value in values],
+                textposition="inside",
+                insidetextanchor="middle",
+                textangle=0,
+                constraintext="none",
+                textfont=dict(size=13, color=TEXT if part == "rest" else "#ffffff"),
+                customdata=chance,
+                hovertemplate=f"{part}: %{{x:.1f}} % of the spread of %{{y}}"
+                + ("" if part == "rest" else "<br>(noise alone would give %{customdata:.1f} %)")
+                + "<extra></extra>",
+            )
+        )
+    ranked = runs[runs["family"] != "reference"]
+    counts = [ranked[axis].nunique() for axis in ("learner_name", "strategy_name")]
+    fig.update_xaxes(title_text="% of the spread over all runs (sums of squares)", range=[0, 100.5])
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_layout(barmode="stack", legend=dict(orientation="h", x=0, y=1.02, yanchor="bottom", traceorder="normal"))
+    names = " and ".join(", ".join(dict.fromkeys(ranked["learner_name"])).rsplit(", ", 1))
+    return layout(
+        fig,
+        "What explains the spread?",
+        f"{about(df)}; {counts[0]} learners ({names}) x {counts[1]} strategies, complete<br>"
+        "rest: what a seed does to single runs. Shares describe these learners and strategies, not all there are",
+        180 + 46 * len(tables),
+        top=130,
+    )
+
+
+def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -> go.Figure:
+    """Each strategy's difference to random in two places, with intervals; `joint` is `across.agreement`'s.
+
+    `one` and `other` say where, as the axes' titles do. In the upper right and lower left quarter a strategy's gain or
+    loss has the same sign in both. Names stand by marks that are significant (after Holm) in at least one of the two.
+    """
+    said = variance.verdict(joint)
+    fig, families = go.Figure(), list(dict.fromkeys(joint["family"]))
+    sure = (joint["p_holm_one"] < variance.LEVEL).astype(int) + (joint["p_holm_other"] < variance.LEVEL)
+    names = [name if count else "" for name, count in zip(joint.index, sure, strict=True)]
+    spreads = [(joint[f"high_{side}"] - joint[f"low_{side}"]) / 2 for side in ("one", "other")]
+    spots = np.array(
+        text_positions(
+            pixels(joint["mean_one"], spreads[0], 780),
+            pixels(joint["mean_other"], spreads[1], 480),
+            names,
+            letter=6.8,
+            places=("top right", "bottom right", "top left", "bottom left"),  # off the intervals
+        )
+    )
+    for level in (dict(x=0), dict(y=0)):
+        draw = fig.add_vline if "x" in level else fig.add_hline
+        draw(**level, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
+    for family in families:
+        own, (colour, symbol) = (joint["family"] == family).to_numpy(), FAMILY_STYLE[family]
+        rows = joint[own]
+        bars = {
+            axis: dict(
+                type="data",
+                symmetric=False,
+                array=rows[f"high_{side}"] - rows[f"mean_{side}"],
+                arrayminus=rows[f"mean_{side}"] - rows[f"low_{side}"],
+                color=transparent(colour, 0.4),
+                thickness=1.2,
+                width=0,
+            )
+            for axis, side in (("error_x", "one"), ("error_y", "other"))
+        }
+        fig.add_trace(
+            go.Scatter(
+                x=rows["mean_one"],
+                y=rows["mean_other"],
+                name=cost_tables.FAMILIES[family],
+                mode="markers+text",
+                **bars,
+                text=np.array([f" {name} " for name in names], object)[own],
+                textposition=spots[own],
+                cliponaxis=False,
+                textfont=dict(size=12, color=colour),
+                hovertext=list(rows.index),
+                marker=dict(
+                    color=colour,
+                    size=10,
+                    line=dict(width=2, color=colour),
+                    symbol=[symbol + "-open" * (count < 2) for count in sure[own]],
+                ),
+                hovertemplate=f"%{{hovertext}}<br>{one}: %{{x:+.2f}}<br>{other}: %{{y:+.2f}}<extra></extra>",
+            )
+        )
+    fig.update_xaxes(title_text=f"{one}: {SHORT[number]}, minus random's")
+    fig.update_yaxes(title_text=f"{other}: {SHORT[number]}, minus random's")
+    fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
+    rho = "" if np.isnan(said["rank_correlation"]) else f"; rank correlation {said['rank_correlation']:+.2f}"
+    return layout(
+        fig,
+        "What holds in both places?",
+        f"{said['same_sign']} of {said['strategies']} strategies have the same sign in both{rho}<br>"
+        "bars: 95 % bootstrap intervals over seeds; filled: p < 0.05 after Holm in both, named: in at least one",
+        660,
+        top=130,
+        left=80,
+    )

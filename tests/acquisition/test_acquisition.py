@@ -1,0 +1,337 @@
+"""The contract of every registered strategy, the registry, and the strategies that rank by a score."""
+
+import dataclasses
+import inspect
+import itertools
+import random as python_random
+import typing
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from reference import strategies as references
+from scipy.stats import multivariate_normal
+
+from alkit.acquisition import FAMILIES, NOT_ASKED, STRATEGIES, Head, View, check_options, family, get, order, strategy
+from alkit.acquisition.density import fit_gaussians, log_density
+
+RANKED = ("random", "least_confidence", "entropy", "margin", "ddu")
+
+
+def make_pool(*, n=60, n_classes=3, dim=4, labelled=20, quota=4, seed=0):
+    """Blobs with one for non-iD samples, random probabilities, random answers at scattered positions."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.integers(0, n_classes + 1, n)
+    features = (3 * rng.normal(size=(n_classes + 1, dim))[hidden] + rng.normal(size=(n, dim))).astype(np.float32)
+    probs = rng.dirichlet(np.full(n_classes + 1, 0.5), n).astype(np.float32)
+    answers = np.full(n, NOT_ASKED)
+    asked = rng.choice(n, labelled, replace=False)
+    answers[asked] = hidden[asked]
+    return {"features_ND": features, "probs_NC": probs, "answers_N": answers, "n_classes": n_classes, "quota": quota}
+
+
+def make_head(pool, seed=0):
+    """A last layer on the pool's own features."""
+    rng = np.random.default_rng(seed)
+    n_outputs, dim = pool["n_classes"] + 1, pool["features_ND"].shape[1]
+    weight, bias = rng.normal(size=(n_outputs, dim)), rng.normal(size=n_outputs)
+    return Head(pool["features_ND"], weight.astype(np.float32), bias.astype(np.float32))
+
+
+def make_view(pool, seed=0):
+    return View(**{"head": make_head(pool), **pool}, rng=np.random.default_rng(seed))
+
+
+def one_hot(columns, n_columns):
+    return np.eye(n_columns, dtype=np.float32)[columns]
+
+
+def answered(pattern, n=60):
+    """Answers that begin with `pattern`, then nothing is asked; one change to a pool."""
+    return {"answers_N": np.array(list(pattern) + [NOT_ASKED] * (n - len(pattern)))}
+
+
+def rows(distinct, n=60, dim=4):
+    """Feature rows of which only `distinct` differ."""
+    different = np.random.default_rng(0).normal(size=(distinct, dim)).astype(np.float32)
+    return {"features_ND": different[np.arange(n) % distinct]}
+
+
+def rows_apart_by_rounding(n=60, dim=4):
+    """Eight distinct rows, among which k-means finds two or three clusters only."""
+    features = np.repeat(np.where(np.arange(n) % 2, 1000, -1000).astype(np.float32)[:, None], dim, axis=1)
+    for column, step in ((0, 3), (1, 5)):
+        features[::step, column] = np.nextafter(features[::step, column], np.float32(np.inf))
+    return {"features_ND": features}
+
+
+CASES = {
+    "ordinary": make_pool(),
+    "one label per class": make_pool() | answered([0, 1, 2, 3]),
+    "one label in all": make_pool() | answered([1]),
+    "nothing labelled": make_pool(labelled=0),
+    "only non-iD labelled": make_pool() | answered([3] * 7),
+    "no non-iD labelled": make_pool() | answered([0, 1, 2, 1, 0, 0]),
+    "all rows identical": make_pool() | rows(1),
+    "fewer distinct rows than clusters": make_pool() | rows(3),
+    "rows that differ by rounding alone": make_pool() | rows_apart_by_rounding(),
+    "all features zero": make_pool() | {"features_ND": np.zeros((60, 4), np.float32)},
+    "pool smaller than the quota": make_pool(n=26, labelled=20, quota=10),
+    "one unasked": make_pool(n=21, labelled=20),
+    "none unasked": make_pool(n=20, labelled=20),
+    "one row in all": make_pool(n=1, labelled=0),
+    "one-hot probabilities": make_pool() | {"probs_NC": one_hot(np.arange(60) % 4, 4)},
+    "one sample of each predicted class": make_pool(n=4, labelled=0) | {"probs_NC": one_hot(np.arange(4), 4)},
+    "constant classifier": make_pool() | {"probs_NC": np.full((60, 4), 0.25, np.float32)},
+    "all predicted non-iD": make_pool() | {"probs_NC": one_hot(np.full(60, 3), 4)},
+    "two classes": make_pool(n_classes=2),
+    "one class": make_pool(n_classes=1),
+    "fewer samples per class than features": make_pool(dim=64),
+    "quota of one": make_pool(quota=1),
+}
+
+
+def option_grid():
+    """Every registered strategy with every combination of the values that its options list, the others at default."""
+    for name, known in STRATEGIES.items():
+        types = typing.get_type_hints(known.function)
+        values = [
+            (True, False) if types[o] is bool else typing.get_args(types[o]) or (default,)
+            for o, default in known.options.items()
+        ]
+        for combination in itertools.product(*values):
+            options = dict(zip(known.options, combination, strict=True))
+            yield pytest.param(name, options, id="-".join(map(str, (name, *combination))))
+
+
+def global_state():
+    state = np.random.get_state()
+    return python_random.getstate(), state[1].tobytes(), state[2:], torch.get_rng_state().numpy().tobytes()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("name", "options"), list(option_grid()))
+def test_contract_of_every_strategy(name, options, case):
+    pool = CASES[case]
+    before = {key: value.copy() for key, value in pool.items() if isinstance(value, np.ndarray)}
+    state = global_state()
+    view = make_view(pool, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picks = list(order(name, view, **options))
+    assert all(type(pick) is int for pick in picks)
+    assert sorted(picks) == view.unasked.tolist()  # covered, each once, none answered
+    assert list(order(name, make_view(pool, seed=1), **options)) == picks
+    assert global_state() == state
+    for key, value in before.items():
+        np.testing.assert_array_equal(pool[key], value)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_work_is_done_before_the_first_item(name):
+    view = make_view(CASES["ordinary"])
+    items = order(name, view)
+    assert inspect.isgenerator(items) and inspect.getgeneratorstate(items) == inspect.GEN_CREATED
+    assert view.rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("batch", [1, 4, 7])
+def test_order_does_not_depend_on_how_it_is_consumed(name, batch):
+    whole = list(order(name, make_view(CASES["ordinary"])))
+    items, picks = order(name, make_view(CASES["ordinary"])), []
+    while chunk := list(itertools.islice(items, batch)):
+        picks += chunk
+        np.random.default_rng(len(picks)).random()
+    assert picks == whole
+    stopped = order(name, make_view(CASES["ordinary"]))
+    assert list(itertools.islice(stopped, batch)) == whole[:batch]
+    stopped.close()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_registry_entries_are_complete_and_defaults_are_valid(name):
+    known = get(name)
+    assert known.name == name and known.citation and known.function.__doc__
+    shown = [f.name for f in dataclasses.fields(View)]
+    assert known.needs and all(any(name.startswith(need) for name in shown) for need in known.needs)
+    check_options(name, known.options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("entropi", {}, r"unknown strategy 'entropi' \(did you mean 'entropy'\?\); known: .*distance_cl.*random_cl"),
+        ("entropy", {"auxilary_filter": True}, r"no option 'auxilary_filter' \(did you mean 'auxiliary_filter'\?\)"),
+        ("distance_cl", {"auxiliary_filter": True}, "it has: exclude, normalise"),
+        ("entropy", {"auxiliary_filter": 1}, "must be True or False, got 1"),
+        ("entropy", {"auxiliary_filter": "False"}, "must be True or False, got 'False'"),
+        ("distance_cl", {"exclude": "counts"}, "must be one of 'count', 'proportion', 'none', got 'counts'"),
+        ("random_cl", {"exclude": None}, "must be one of .* got None"),
+        ("random_cl", {"normalise": 0}, "must be True or False, got 0"),
+    ],
+)
+def test_wrong_names_and_values_are_refused_before_anything_runs(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        order(name, None, **options)  # no view at all: nothing may look at it
+
+
+def test_registering_refuses_a_taken_name_and_an_option_that_cannot_be_checked():
+    with pytest.raises(ValueError, match="registered already"):
+        strategy("entropy", citation="-", needs=())(lambda view: iter(()))
+    with pytest.raises(TypeError, match="'k' of strategy 'new' must be keyword-only"):
+        strategy("new", citation="-", needs=())(lambda view, *, k=3: iter(()))
+    with pytest.raises(ValueError, match="family of strategy 'new' must be one of paper, classic, .*; got 'clasic'"):
+        strategy("new", citation="-", needs=(), family="clasic")
+    with pytest.raises(ValueError, match="extensions of strategy 'new' are not among its options: .'k'."):
+        strategy("new", citation="-", needs=(), extensions=("k",))(lambda view: iter(()))
+    assert "new" not in STRATEGIES
+
+
+def test_families_are_those_of_the_registry_and_an_extension_makes_a_strategy_ours():
+    assert {known.family for known in STRATEGIES.values()} == set(FAMILIES)
+    assert family("distance_cl", {}) == family("distance_cl", {"exclude": "none"}) == "paper"
+    assert family("distance_cl", {"radius": 0.1}) == family("ddu_gate", {}) == family("nobody_knows", {}) == "ours"
+    assert [name for name, known in STRATEGIES.items() if known.reference] == ["oracle_random", "oracle_margin"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features_ND": np.zeros((59, 4))}, "features must be"),
+        ({"probs_NC": np.zeros((60, 3))}, "probabilities must be"),
+        ({"probs_NC": np.full((60, 4), np.nan)}, "probs_NC holds values that are not finite"),
+        ({"features_ND": np.full((60, 4), np.inf)}, "features_ND holds values that are not finite"),
+        ({"answers_N": np.full(60, -1.0)}, "answers must be integers"),
+        ({"answers_N": np.full(60, 4)}, "answers must lie in -1..3"),
+        ({"quota": 0}, "quota must be at least 1"),
+        ({"head": make_head(make_pool(n=59))}, "a head must be of shapes"),
+        ({"head": make_head(make_pool(n_classes=2))}, "a head must be of shapes"),
+        ({"head": Head(np.zeros((60, 4)), np.full((4, 4), np.nan), np.zeros(4))}, "head holds values that are not"),
+    ],
+)
+def test_view_refuses_what_does_not_fit_together(change, message):
+    with pytest.raises(ValueError, match=message):
+        make_view(make_pool() | change)
+
+
+def test_view_shows_the_documented_fields_alone_and_none_can_be_written():
+    view = make_view(CASES["ordinary"])
+    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head", "live_N"}
+    assert {f.name for f in dataclasses.fields(view)} == set(vars(view)) == documented
+    assert {name for name in dir(view) if not name.startswith("_")} == documented | {"unasked"}
+    for name in ("features_ND", "probs_NC", "answers_N", "live_N"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(view, name)[0] = 0
+    for part in vars(view.head).values():
+        with pytest.raises(ValueError, match="read-only"):
+            part[0] = 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        view.labels_N = np.zeros(60)
+
+
+@pytest.mark.parametrize("name", ["least_confidence", "entropy", "margin"])
+@pytest.mark.parametrize("seed", range(5))
+def test_uncertainty_orders_agree_with_their_definitions(name, seed):
+    view = make_view(make_pool(n=300, n_classes=1 + seed, seed=seed))
+    score = getattr(references, name)(view.probs_NC)
+    picks = list(order(name, view, auxiliary_filter=False))
+    scores = np.array([score[i] for i in picks])
+    assert len(set(np.round(scores, 9))) > 200  # scores that could show a wrong order
+    assert (np.diff(scores) >= -1e-9).all()
+
+
+@pytest.mark.parametrize("name", [name for name, known in STRATEGIES.items() if "auxiliary_filter" in known.options])
+def test_auxiliary_filter_puts_predicted_non_id_last(name):
+    view = make_view(CASES["ordinary"])
+    predicted_non_id = [bool(view.probs_NC[i].argmax() == 3) for i in order(name, view)]
+    assert 5 < sum(predicted_non_id) < len(predicted_non_id) - 5
+    assert predicted_non_id == sorted(predicted_non_id)
+    unfiltered = order(name, make_view(CASES["ordinary"]), auxiliary_filter=False)
+    assert [bool(view.probs_NC[i].argmax() == 3) for i in unfiltered] != predicted_non_id
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_auxiliary_filter_keeps_the_score_order_on_both_sides(name):
+    off = list(order(name, make_view(CASES["ordinary"]), auxiliary_filter=False))
+    predicted = CASES["ordinary"]["probs_NC"].argmax(axis=1)
+    expected = [i for i in off if predicted[i] != 3] + [i for i in off if predicted[i] == 3]
+    assert list(order(name, make_view(CASES["ordinary"]), auxiliary_filter=True)) == expected
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_ties_are_broken_at_random_and_not_by_pool_position(name):
+    pool = CASES["constant classifier"] | rows(1)
+    first = [next(order(name, make_view(pool, seed))) for seed in range(400)]
+    unasked = make_view(pool).unasked
+    counts = np.bincount(first, minlength=60)[unasked]
+    assert counts.min() > 0 and counts.max() < 30  # 10 expected for each of 40 positions
+
+
+@pytest.mark.parametrize("name", ["least_confidence", "entropy", "margin", "ddu"])
+def test_shuffling_the_pool_shuffles_the_picks_and_nothing_else(name):
+    pool = make_pool(n=200, seed=3)
+    perm = np.random.default_rng(9).permutation(200)
+    shuffled = pool | {key: pool[key][perm] for key in ("features_ND", "probs_NC", "answers_N")}
+    assert [int(perm[i]) for i in order(name, make_view(shuffled))] == list(order(name, make_view(pool)))
+
+
+def labelled_blobs(*, per_class, dim, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 2, 5], per_class)  # classes without labels are simply absent
+    labelled = (rng.normal(size=(6, dim))[labels] + 0.5 * rng.normal(size=(len(labels), dim))).astype(np.float32)
+    return labelled, labels, rng.normal(size=(50, dim)).astype(np.float32)
+
+
+def test_ddu_density_agrees_with_scipy():
+    labelled, labels, features = labelled_blobs(per_class=40, dim=5)
+    densities = [
+        multivariate_normal(group.mean(axis=0), np.cov(group.T)).pdf(features.astype(np.float64))
+        for group in (labelled[labels == k].astype(np.float64) for k in (0, 2, 5))
+    ]
+    expected = np.log(np.mean(densities, axis=0))
+    np.testing.assert_allclose(log_density(features, fit_gaussians(labelled, labels)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("per_class", "jitter"), [(40, 0.0), (10, 1e-10), (6, 1e-10), (1, 1e-10)])
+def test_ddu_density_takes_the_smallest_jitter_that_works(per_class, jitter):
+    labelled, labels, features = labelled_blobs(per_class=per_class, dim=10)
+    expected = references.gaussian_mixture_log_density(features, labelled, labels, jitter)
+    np.testing.assert_allclose(log_density(features, fit_gaussians(labelled, labels)), expected, rtol=1e-4)
+
+
+def test_ddu_weights_classes_by_their_share_of_labels():
+    labelled, labels, features = labelled_blobs(per_class=40, dim=3)
+    keep = np.r_[0:10, 40:120]
+    expected = references.gaussian_mixture_log_density(features, labelled[keep], labels[keep], 0.0)
+    np.testing.assert_allclose(log_density(features, fit_gaussians(labelled[keep], labels[keep])), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_ddu_density_is_finite_in_512_dimensions_with_few_labels_and_dead_features(scale):
+    labelled, labels, features = labelled_blobs(per_class=9, dim=512)
+    labelled[:, ::3] = 0
+    assert np.isfinite(log_density(scale * features, fit_gaussians(scale * labelled, labels))).all()
+    labelled, labels, features = labelled_blobs(per_class=50, dim=8)
+    labelled[:, 2] = 0  # n_k > D and singular all the same
+    assert np.isfinite(log_density(scale * features, fit_gaussians(scale * labelled, labels))).all()
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 49, 50])
+def test_ddu_density_does_not_depend_on_the_chunk(chunk):
+    labelled, labels, features = labelled_blobs(per_class=40, dim=16)
+    gaussians = fit_gaussians(labelled, labels)
+    whole = log_density(features, gaussians)
+    np.testing.assert_allclose(log_density(features, gaussians, chunk=chunk), whole, rtol=1e-10)
+
+
+def test_ddu_asks_for_the_lowest_density_first_and_learns_from_id_labels_alone():
+    pool = make_pool(n=300, labelled=120, seed=5)
+    view = make_view(pool)
+    id_labelled = (view.answers_N >= 0) & (view.answers_N < 3)
+    density = references.gaussian_mixture_log_density(
+        view.features_ND, view.features_ND[id_labelled], view.answers_N[id_labelled], 0.0
+    )
+    expected = sorted(view.unasked.tolist(), key=lambda i: density[i])
+    assert list(order("ddu", view, auxiliary_filter=False)) == expected

@@ -1,0 +1,111 @@
+"""The committed sweeps can be planned as they stand, and ask for what the comparison of notebook 6 compares."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+from alkit import acquisition, benchmarks, experiment, paths
+from alkit.benchmarks import harder_mixdigits
+from alkit.experiment.methods import METHODS, VARIANTS, parse_method
+from alkit.study.analysis import our_strategy
+from alkit.study.batch import grid, plan
+
+CIFAR = "mixcifar60-house_numbers-scenes"
+FOLDER = paths.NOTEBOOKS / "sweeps"
+SEEDS = {  # learner -> seeds of every strategy
+    "mixdigits": {"probe": 20, "supervised": 20, "contrastive": 11},
+    "mixmnist": {"probe": 11},
+    CIFAR: {"probe": 11},
+}
+
+
+def cells(name):
+    return grid.cells(grid.read(FOLDER / f"{name}.yaml"))
+
+
+def test_every_committed_sweep_is_known_here():
+    assert {path.stem for path in FOLDER.glob("*")} == {*SEEDS, "robustness", "beyond", "longer"}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_sweep_runs_each_method_with_all_seeds_and_every_strategy_where_it_says_all(name):
+    found = cells(name)
+    assert {(cell.benchmark, cell.profile, cell.initial) for cell in found} == {(name, "laptop", "shared")}
+    runs = Counter((cell.learner, cell.strategy, str(cell.strategy_options)) for cell in found)
+    assert all(count == SEEDS[name][learner] for (learner, _, _), count in runs.items())
+    for learner in SEEDS[name]:
+        methods = {(cell.strategy, str(cell.strategy_options)) for cell in found if cell.learner == learner}
+        if learner == "contrastive":
+            paper = {parse_method(method)["strategy"] for method in METHODS}
+            assert len(methods) == 11 and paper <= {strategy for strategy, _ in methods}
+        else:
+            assert len(methods) == len(acquisition.STRATEGIES) + len(VARIANTS)
+
+
+def test_the_sweep_of_our_own_strategy_leaves_out_every_ingredient_and_pays_for_the_first_labels_both_ways():
+    found = cells("beyond")
+    assert {cell.strategy for cell in found} == {our_strategy.STRATEGY}
+    runs = Counter(
+        (cell.benchmark, cell.learner, cell.initial, ", ".join(f"{k}={v}" for k, v in cell.strategy_options.items()))
+        for cell in found
+    )
+    pays = [(initial, options) for initial in ("shared", "strategy") for options in ("", "caution=2")]
+    assert runs == {
+        **{("mixdigits", "probe", "shared", options): 20 for options in ("", *our_strategy.VARIANTS)},
+        **{("mixdigits", "probe", *way): 20 for way in pays},
+        **{("mixmnist", "probe", *way): 11 for way in pays},
+        ("mixdigits", "contrastive", "strategy", ""): 11,
+        **{(CIFAR, "probe", *way): 11 for way in pays},
+        **{("mixmnist", "contrastive", initial, ""): 1 for initial in ("shared", "strategy")},
+    }
+
+
+@pytest.mark.parametrize("name", [*SEEDS, "beyond", "longer"])
+def test_every_kind_of_cell_passes_the_check_that_comes_before_work(name):
+    """Held against MixDigits, whose images ship with the project but are too few for MixCIFAR60's last stages."""
+    pool = benchmarks.load("mixdigits")
+    kinds = {grid.without_seed(cell): cell for cell in cells(name)}
+    for cell in kinds.values():
+        fewer = {"stop_id": cell.recipe.initial_id} if cell.benchmark == CIFAR else {}
+        experiment.check(replace(cell, changes={**cell.changes, **fewer}), benchmark=pool)
+
+
+def test_mixdigits_is_planned_without_running_anything(tmp_path):
+    made = plan.make(cells("mixdigits"), tmp_path, torch.device("cpu"))
+    assert len(made.todo) == len(made.cells) and not made.done
+    assert not (tmp_path / "cells").exists()
+
+
+def test_robustness_runs_the_same_methods_on_every_variant_and_on_early_features():
+    """So that one heat map can hold them; the protocol in which the strategy buys its first labels has no random."""
+    found = cells("robustness")
+    assert {(cell.learner, cell.profile) for cell in found} == {("probe", "laptop")}
+    cases = {(cell.benchmark, str(cell.changes)) for cell in found}
+    assert cases == {
+        *((f"mixdigits-{name}", "{}") for name in harder_mixdigits.VARIANTS),
+        ("mixdigits", "{'con_first_epochs': 3}"),
+    }
+    for case in cases:
+        own = Counter((c.strategy, c.initial) for c in found if (c.benchmark, str(c.changes)) == case)
+        shared = {strategy for strategy, initial in own if initial == "shared"}
+        assert {"random", "cautious_coverage"} < shared and len(shared) == 7
+        assert {strategy for strategy, initial in own if initial == "strategy"} == {"cautious_coverage"}
+        assert set(own.values()) == {10}
+
+
+def test_robustness_can_be_planned_on_the_pools_themselves(tmp_path):
+    kinds = {grid.without_seed(cell): cell for cell in cells("robustness")}
+    made = plan.make(list(kinds.values()), tmp_path, torch.device("cpu"))
+    assert len(made.todo) == 8 * 10 and len({one.benchmark.fingerprint for one in made.todo}) == 10
+
+
+def test_the_longer_schedule_changes_nothing_but_the_schedule_of_the_methods_on_the_heat_map():
+    found = cells("longer")
+    assert {(cell.benchmark, cell.profile, cell.learner) for cell in found} == {(CIFAR, "laptop", "probe")}
+    assert {str(cell.changes) for cell in found} == {"{'con_first_epochs': 60}"}
+    assert found[0].recipe.con_first_epochs == 5 * replace(found[0], changes={}).recipe.con_first_epochs
+    methods = Counter((cell.strategy, str(cell.strategy_options), cell.initial) for cell in found)
+    assert {strategy for strategy, _, _ in methods} == {cell.strategy for cell in cells("robustness")}
+    assert len(methods) == 7 + 3 and set(methods.values()) == {4}

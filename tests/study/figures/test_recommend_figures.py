@@ -1,0 +1,96 @@
+"""The figures of notebook 6 show the numbers of `across`, `choice` and `paired`, and say what they leave out."""
+
+import numpy as np
+import pytest
+from test_select_runs import tables
+
+from alkit.study import figures
+from alkit.study.analysis import paired_differences, ranking, recommend, select_runs, variance
+from alkit.study.figures import recommend as recommend_figures
+
+
+@pytest.fixture(scope="module")
+def found():
+    return select_runs.union(tables())
+
+
+@pytest.fixture(scope="module")
+def block(found):
+    return select_runs.of_learner(found, "probe")
+
+
+def test_learners_stand_in_a_row_per_strategy_at_their_difference_to_random_on_the_first(found):
+    (crossing,) = variance.crossings(found)
+    fig = figures.learners(crossing)
+    spans, supervised, probe = fig.data
+    expected = paired_differences.differences(variance.per_run(crossing), "Random")
+    shown = dict(zip(probe.y, probe.x, strict=True))
+    assert shown["margin"] == pytest.approx(expected.loc["margin, probe", "mean"])
+    assert dict(zip(supervised.y, supervised.x, strict=True))["random"] == 0
+    assert len(set(spans.y)) == 4 and fig.layout.yaxis.categoryarray[0] == "margin"
+    lines = [shape.x0 for shape in fig.layout.shapes]
+    assert lines == [0, pytest.approx(expected.loc["random, probe", "mean"])]
+    filled = {name for name, symbol in zip(probe.y, probe.marker.symbol, strict=True) if "open" not in symbol}
+    assert {f"{name}, probe" for name in filled} == {
+        name for name in expected.index if name.endswith("probe") and expected.loc[name, "p_holm"] < 0.05
+    }
+
+
+def test_bars_of_the_spread_add_up_to_100(found):
+    (crossing,) = variance.crossings(found)
+    fig = figures.shares(crossing)
+    assert [trace.name for trace in fig.data] == list(variance.PARTS)
+    np.testing.assert_allclose(sum(np.array(trace.x) for trace in fig.data), 100)
+    share = variance.shares(variance.per_run(crossing), "cost")["share"]
+    assert fig.data[1].x[2] == pytest.approx(100 * share["strategy"])
+    assert "2 learners (supervised and probe) x 4 strategies" in fig.layout.title.text
+
+
+def test_agreement_names_what_is_significant_somewhere(block):
+    one = variance.differences(block)
+    joint = variance.agreement(one, one.assign(mean=-one["mean"], p_holm=1.0))
+    fig = figures.agreement(joint, "here", "there")
+    for trace in fig.data:
+        for x, y, text, name in zip(trace.x, trace.y, trace.text, trace.hovertext, strict=True):
+            assert (x, y) == (joint.loc[name, "mean_one"], joint.loc[name, "mean_other"])
+            assert (text.strip() == name) == (joint.loc[name, "p_holm_one"] < 0.05)
+    assert "0 of 3 strategies have the same sign in both; rank correlation -1.00" in fig.layout.title.text
+    assert fig.layout.xaxis.title.text.startswith("here") and fig.layout.yaxis.title.text.startswith("there")
+
+
+def test_scorecard_has_every_number_and_marks_what_is_sure(block):
+    fig = figures.scorecard(block, "random, probe", 72)
+    heat, better, worse, _ = fig.data
+    table = recommend.scores(block, "random, probe", 72)
+    assert heat.z.shape == (len(table), 9) and set(paired_differences.NUMBERS) | {"to_target"} == set(
+        recommend_figures.COLUMNS
+    )
+    assert sum(len(trace.text) for trace in fig.data[1:]) == 9 * len(table)
+    cells = {(x, y): text for trace in fig.data[1:] for x, y, text in zip(trace.x, trace.y, trace.text, strict=True)}
+    assert cells[2, "margin"] == f"\u25b2 {table.loc['margin, probe', 'accuracy']:.1f}"
+    assert cells[3, "margin"].startswith("\u25bc") and cells[5, "lfosa"] == "-"
+    assert len(better.text) == int((heat.z == 1).sum()) and len(worse.text) == int((heat.z == -1).sum())
+    assert fig.layout.xaxis.ticktext[5] == "looks to<br>72 %"
+
+
+def test_chances_of_the_best_are_rankings_own_and_the_rest_is_counted(block):
+    fig = figures.best(block)
+    chance = ranking.probability_of_best(paired_differences.per_run(block), "accuracy")
+    shown = dict(zip(fig.data[1].y, fig.data[1].x, strict=True))
+    assert shown["margin"] == pytest.approx(100 * chance["margin, probe"])
+    hidden = 4 - len(shown)
+    assert (f"{hidden} others are below 2 %" in fig.layout.title.text) == (hidden > 0)
+
+
+def test_seeds_needed_fall_with_the_difference_and_rise_with_the_comparisons(block):
+    fig = figures.seeds_for(block, "random, probe")
+    alone, corrected = (trace for trace in fig.data if trace.mode == "lines" and trace.showlegend is None)
+    assert list(alone.y) == sorted(alone.y, reverse=True) and all(np.array(corrected.y) >= np.array(alone.y))
+    wide = paired_differences.pairs(paired_differences.per_run(block), "random, probe")
+    middle = wide[wide.std().sort_values().index[1]]
+    assert alone.y[4] == paired_differences.seeds_of(middle, alone.x[4]) and corrected.y[
+        4
+    ] == paired_differences.seeds_of(middle, alone.x[4], 3)
+    assert any("these tables: 16 seeds" in note.text for note in fig.layout.annotations)
+    with pytest.raises(ValueError, match="this table has one"):
+        figures.seeds_for(block[block["seed"] == 0], "random, probe")

@@ -1,0 +1,80 @@
+"""The figures of many strategies show the table's own numbers, and no reference line is ranked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_metrics import rows
+
+from alkit.study import figures
+from alkit.study.analysis import cost_tables
+
+
+@pytest.fixture
+def df():
+    return pd.concat(
+        [
+            rows(name, [20, 30 + 3 * seed, end + seed], [0.5, 0.6, accuracy + 0.01 * seed], learner="probe", seed=seed)
+            for name, end, accuracy in (("random", 45, 0.7), ("margin", 90, 0.9), ("coreset", 95, 0.8),
+                                        ("lfosa", 40, 0.6), ("ddu_gate", 60, 0.65), ("oracle_random", 36, 0.99))
+            for seed in (0, 1)
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+
+
+def bars(figure):
+    """(family, method) -> (iD, ambiguous, OoD)."""
+    found = {}
+    for trace in figure.data:
+        for family, name, value in zip(*trace.y, trace.x, strict=True):
+            found.setdefault((family, name), []).append(value)
+    return found
+
+
+def test_bars_are_what_was_bought_after_the_initial_set_by_family(df):
+    found = bars(figures.bought(df))
+    bought = cost_tables.composition(df)
+    for (_, name), values in found.items():
+        own = bought[(bought["method"] == f"{name}, probe") & (bought["stage"] > 0)]
+        np.testing.assert_allclose(values, own[list(cost_tables.BOUGHT)].sum())
+    assert [family for family, _ in found] == [
+        "the paper's strategies", "classic", "classic", "for open sets", "past the paper",
+        "reference lines, never ranked",
+    ]  # fmt: skip
+
+
+def test_a_strategy_far_beyond_the_others_is_named_and_does_not_squeeze_them(df):
+    far = pd.concat([df, *(rows("ddu", [20, 500, 4_000], [0.5, 0.6, 0.7], learner="probe", seed=s) for s in (0, 1))])
+    figure = figures.bought(far)
+    assert "off the scale: ddu 3,980" in figure.layout.title.text
+    assert figure.layout.xaxis.range[1] < 100
+    assert "off the scale" not in figures.bought(df).layout.title.text
+
+
+def test_plane_shows_table_2_and_joins_the_ranked_that_no_other_beats_in_both(df):
+    figure, table = figures.plane(df), cost_tables.table2(df)
+    front, *families = figure.data
+    assert list(front.x) == [40.5, 45.5, 90.5] and list(front.y) == pytest.approx([60.5, 70.5, 90.5])
+    shown = {name: (x, y) for trace in families for name, x, y in zip(trace.text, trace.x, trace.y, strict=True)}
+    assert {f"{name}, probe" for name in shown} == set(table.index)
+    for name, (x, y) in shown.items():
+        assert (x, y) == tuple(table.loc[f"{name}, probe", ["cost_mean", "accuracy_mean"]])
+
+
+def test_plane_draws_the_ceiling_where_it_is_known(df):
+    assert not figures.plane(df).layout.shapes
+    (line,) = figures.plane(df, ceiling=0.987).layout.shapes
+    assert line.y0 == line.y1 == pytest.approx(98.7)
+
+
+def test_learners_stay_in_the_names_where_there_are_several(df):
+    both = pd.concat([df, df[df["strategy"] == "margin"].assign(learner="contrastive")])
+    assert {"margin, probe", "margin, contrastive"} <= {name for _, name in bars(figures.bought(both))}
+
+
+def test_texts_of_the_plane_lie_apart_where_there_is_room():
+    """Twelve marks in a row, some 70 pixels apart: their names, some 75 pixels long, do not fit beside them all."""
+    many = pd.concat([rows(f"strategy_{i:03d}", [20, 100 + 10 * i], [0.5, 0.5], learner="probe")
+                      for i in range(12)])  # fmt: skip
+    spots = [spot for trace in figures.plane(many).data[1:] for spot in trace.textposition]
+    assert len(set(spots)) > 1

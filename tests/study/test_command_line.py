@@ -1,0 +1,176 @@
+"""`python -m alkit`: exit status, messages on the right stream, and nothing deleted that is not alkit's."""
+
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from conftest import contents, tiny
+from test_notebook_runs import books  # noqa: F401
+
+import alkit
+from alkit import experiment
+from alkit.experiment.methods import cells_of
+from alkit.study import cli as command
+from alkit.study import tables
+from alkit.study.batch import cells, notebook_runs
+
+
+@pytest.fixture
+def say(capsys, monkeypatch):
+    """Run one command; its exit status, standard output and standard error. Checks stay where "tiny" is known."""
+    monkeypatch.setattr(notebook_runs, "check_apart", notebook_runs.check)
+
+    def run(*argv):
+        try:
+            status = command.main(list(argv))
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        ([], 2, "the following arguments are required: COMMAND"),
+        (["fly"], 2, "invalid choice: 'fly'"),
+        (["run"], 2, "the following arguments are required: notebook"),
+        (["run", "05"], 2, "alkit: no single notebook '05'; there are: 01_first, 02_second_part"),
+        (["run", "01", "-p", "sed", "3"], 2, "alkit: unknown parameter 'sed' (did you mean 'seed'?)"),
+        (["run", "01", "-p", "seed"], 2, "expected 2 arguments"),
+        (["run", "01", "-p", "seed", "three"], 2, "alkit: parameter 'seed' must be of type int, as 0 is; got 'three'"),
+        (
+            ["run", "01", "-p", "methods", "[supervised+random"],
+            2,
+            "alkit: parameter 'methods' cannot be read from '[supervised+random'",
+        ),
+        (["run", "01", "-p", "benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny' (did you mean 'tiny'?)"),
+        (["table", "--benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny'"),
+        (["table", "--profile", "fast"], 2, "alkit: unknown profile 'fast'"),
+        (["table", "--benchmark", "tiny"], 2, "make it: python -m alkit run 04 -p benchmark tiny -p profile laptop"),
+        (
+            ["data", "--rebuild", "mixcifar60"],
+            2,
+            "alkit: 'mixcifar60' has no built images; mixdigits and mixmnist have",
+        ),
+        (["data", "--into", "folder"], 2, "alkit: --into goes with --rebuild BENCHMARK"),
+    ],
+)
+def test_request_that_makes_no_sense_ends_with_2_and_says_why(argv, status, said, say, books, monkeypatch):  # noqa: F811
+    import papermill
+
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a kernel was started"))
+    found, out, err = say(*argv)
+    assert found == status and said in err and not out
+    assert "Traceback" not in err
+
+
+def test_run_executes_notebooks_in_order_and_says_where_they_are(say, books, tmp_path):  # noqa: F811
+    status, out, err = say("run", "all", "-p", "rate", "0.75", "-p", "depth", "3")
+    assert status == 0 and not out
+    assert err.index("[1/2] 01_first.ipynb") < err.index("[2/2] 02_second_part.ipynb")
+    folder = tmp_path / "runs" / "notebooks" / "tiny-smoke"
+    assert str(folder / "01_first.ipynb") in err
+    made = nbformat.read(folder / "01_first.ipynb", as_version=4)
+    assert "tiny 0.75" in made.cells[-1].outputs[0].text
+    assert (folder / "02_second_part.ipynb").exists()
+
+
+def test_failing_cell_ends_with_1_and_names_cell_error_and_file(say, books):  # noqa: F811
+    status, out, err = say("run", "01", "02", "-p", "rate", "1.5")
+    assert status == 1 and not out
+    assert "of 01_first.ipynb failed: AssertionError: rate is a share" in err
+    assert "the whole traceback is in " in err and "02_second_part" not in err
+
+
+def test_list_prints_parameters_and_runs_nothing(say, books, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(notebook_runs, "execute", lambda *_: pytest.fail("executed"))
+    status, out, err = say("run", "all", "--list")
+    assert status == 0 and not err
+    assert "01_first\n" in out and "    rate = 0.5    a share\n" in out and "    depth = 2" in out
+
+
+def test_data_lists_every_source_with_origin_licence_and_citation(say):
+    from alkit.benchmarks.sources import catalogue
+
+    status, out, _ = say("data")
+    assert status == 0
+    for name, source in catalogue.SOURCES.items():
+        assert name in out and source.licence in out and source.citation in out and source.origin in out
+
+
+def test_table_prints_each_method(say, tmp_path):
+    methods = ["supervised+random", "contrastive+distance_cl"]
+    rows = cells.run_cells(cells_of("tiny", "laptop", methods, 0, 2), jobs=1)
+    tables.write_results(rows, tmp_path / "runs" / "figures")
+    status, out, _ = say("table", "--benchmark", "tiny")
+    assert status == 0 and "Random" in out and "Distance(CL)" in out
+    last = [row for row in rows if row["strategy"] == "random" and row["n_id"] == 20]
+    assert f"{100 * sum(row['accuracy'] for row in last) / 2:.2f}" in out
+
+
+def test_clean_says_what_it_would_delete_and_deletes_on_yes(say, tmp_path):
+    runs = tmp_path / "runs"
+    assert say("clean")[:2] == (0, f"nothing to delete: {runs} does not exist\n")
+    experiment.finish(tiny())
+    before = contents(tmp_path)
+    status, out, _ = say("clean")
+    assert status == 0 and out.startswith(f"would delete {runs} (") and "run again with --yes" in out
+    assert contents(tmp_path) == before
+    assert say("clean", "--yes")[:2] == (0, f"deleted {runs}\n")
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize("foreign", ["thesis.tex", "notebooks/mine.ipynb", "cells/notes.txt"])
+def test_clean_refuses_a_folder_with_foreign_things(foreign, say, tmp_path):
+    experiment.finish(tiny())
+    path = tmp_path / "runs" / foreign
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    before = contents(tmp_path)
+    status, _, err = say("clean", "--yes")
+    assert status == 2 and foreign in err and "delete it by hand" in err
+    assert contents(tmp_path) == before
+
+
+def test_clean_refuses_a_file(say, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("ALKIT_RUNS", str(tmp_path / "file"))
+    status, _, err = say("clean", "--yes")
+    assert status == 2 and "delete it by hand" in err
+    assert contents(tmp_path) == {"file": b"mine"}
+
+
+def test_run_into_a_folder_that_cannot_be_written_ends_with_2(say, books, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("ALKIT_RUNS", str(tmp_path / "file" / "runs"))
+    status, _, err = say("run", "01")
+    assert status == 2 and "cannot write to" in err and "choose another folder" in err
+
+
+def test_help_and_version_answer_at_once():
+    """The best of three, because the machine may be busy; importing torch alone would take longer."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "alkit", "--help"], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0 and "run" in done.stdout and "clean" in done.stdout
+    assert min(seconds) < 0.5
+    version = subprocess.run([sys.executable, "-m", "alkit", "--version"], capture_output=True, text=True)
+    assert (version.returncode, version.stdout.strip()) == (0, alkit.__version__)
+
+
+def test_whoever_trains_no_net_does_not_wait_for_torchvision():
+    """Half of the time of importing the loop went there, most of it to what an optimiser loads anyway."""
+    code = "import sys, alkit.experiment; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["run", "sweep", "table", "data", "clean"])
+def test_every_command_has_help(name, say):
+    status, out, _ = say(name, "--help")
+    assert status == 0 and "usage: python -m alkit" in out and len(out.splitlines()) >= 5

@@ -1,0 +1,186 @@
+"""Static checks of the committed notebooks; what they compute is checked by nbval."""
+
+import ast
+import re
+
+import nbformat
+import pandas
+import papermill
+import pytest
+
+from alkit import benchmarks, paths
+from alkit.study import notebook as helpers
+from alkit.study.analysis import cost_tables
+from alkit.study.batch import notebook_runs, publish
+
+PATHS = [paths.NOTEBOOKS / f"{stem}.ipynb" for stem in notebook_runs.notebooks()]
+FIRST = ("01_benchmark_construction", "02_contrastive_training", "03_feature_space", "04_active_learning_curves")
+TAGS = {"parameters", "keep_output", "nbval-check-output"}
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def test_the_four_notebooks_of_the_paper_are_there():
+    assert notebook_runs.notebooks()[:4] == list(FIRST)
+
+
+def test_first_code_cell_alone_is_the_parameters_cell(notebook):
+    assert ["parameters" in tags(cell) for cell in code(notebook)] == [True] + [False] * (len(code(notebook)) - 1)
+
+
+def test_parameters_are_flat_literals_that_papermill_can_read(notebook, path):
+    statements = ast.parse(code(notebook)[0].source).body
+    names = [s.target.id for s in statements if isinstance(s, ast.AnnAssign)]
+    values = {s.target.id: ast.literal_eval(s.value) for s in statements}
+    assert len(names) == len(statements)
+    assert not any(isinstance(value, tuple) for value in values.values())  # papermill would inject text
+    assert list(papermill.inspect_notebook(str(path))) == names
+    assert notebook_runs.parameters(path) == values
+
+
+def test_defaults_are_the_fast_profile_and_publish_nothing(path):
+    defaults = notebook_runs.parameters(path)
+    assert defaults["profile"] == "smoke" and defaults["publish"] is False
+
+
+def test_cells_are_short_and_define_no_class(notebook):
+    assert len(code(notebook)) <= 25
+    for cell in code(notebook):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(ast.parse(cell.source)))
+
+
+def test_tags_are_known_and_checked_outputs_are_kept(notebook):
+    for cell in code(notebook):
+        assert tags(cell) <= TAGS
+        assert "nbval-check-output" not in tags(cell) or "keep_output" in tags(cell)
+        assert bool(cell.outputs) == ("keep_output" in tags(cell)), cell.source
+        assert not cell.outputs or cell.execution_count is not None  # nbval fails on outputs of a cell that never ran
+
+
+def test_checked_outputs_hold_no_pictures_and_nothing_went_to_standard_error(notebook):
+    for cell in code(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error" and output.get("name") != "stderr"
+            assert not [kind for kind in output.get("data", {}) if kind.startswith(("image/", "application/vnd"))]
+
+
+def test_no_leftovers_of_tools_or_machines(notebook, path):
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert "injected-parameters" not in tags(cell)
+    assert not re.search(r"(?<![\w./])/(home|root|tmp|usr|work|Users)/", path.read_text())
+    assert path.stat().st_size < 100_000
+
+
+def test_reads_as_a_lesson(notebook):
+    """Question first; what was learned, its limits and three things to try at the end."""
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert text[0].startswith("# ") and "**Question.**" in text[0]
+    *_, before, learned, last = notebook.cells
+    assert before.source.endswith("## What we learned") and re.fullmatch(
+        r'Markdown\(story\["0\d learned"\]\)', learned.source
+    )
+    assert "**Limits.**" in learned.outputs[0].data["text/markdown"]
+    assert re.findall(r"^(\d)\. ", last.source.split("## Try")[1], re.M) == ["1", "2", "3"]
+
+
+def test_every_benchmark_has_the_text_that_the_notebooks_ask_for():
+    wanted = {key for path in PATHS for key in re.findall(r'story\[\\"(.+?)\\"\]', path.read_text())}
+    assert {f"0{i} learned" for i in range(1, 5)} <= wanted
+    for benchmark in benchmarks.BENCHMARKS:
+        if benchmark != "tiny":
+            story = helpers.story(benchmark)
+            assert set(story) == wanted and all(story.values())
+            assert all("**Limits.**" in text for key, text in story.items() if key.endswith("learned"))
+
+
+def test_text_on_what_was_learned_on_one_pool_says_so_on_every_other():
+    for benchmark, learned_on in (("mixdigits-id10", "mixdigits"), ("mixcifar60", "mixcifar60-house_numbers-scenes")):
+        told, original = helpers.story(benchmark), helpers.story(learned_on)
+        for key, text in told.items():
+            notice, found, body = text.rpartition("compare.*\n\n")
+            assert body == original[key] and bool(found) == key.endswith("learned")
+            assert not found or (f"`{learned_on}`" in notice and f"`{benchmark}`" in notice)
+    assert "compare.*" not in "".join(helpers.story("strategies").values())
+
+
+def test_links_and_pictures_exist(notebook, path):
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", cell.source):
+                assert (path.parent / target).exists(), target
+
+
+def test_pictures_of_one_benchmark_are_cells_of_their_own_that_say_so(notebook):
+    """Executed copies, whose figures are their own, leave these cells out."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert ("![" in cell.source) == ("picture" in tags(cell))
+            assert "picture" not in tags(cell) or "*MixDigits, profile `laptop`: " in cell.source
+
+
+def test_pictures_have_a_text_for_those_who_cannot_see_them(notebook):
+    for cell in notebook.cells:
+        assert "![](" not in cell.source
+
+
+def test_readme_links_exist():
+    readme = paths.ROOT / "README.md"
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)\)", readme.read_text()):
+        assert (readme.parent / target).exists(), target
+
+
+def test_readme_tables_are_the_committed_results():
+    blocks = re.findall(r"<!-- table (\S+) -->\n```text\n(.*?)\n```", (paths.ROOT / "README.md").read_text(), re.S)
+    assert "mixdigits-laptop" in dict(blocks)
+    for label, block in blocks:
+        table = pandas.read_csv(paths.ROOT / "figures" / "results" / f"{label}.csv")
+        assert block == cost_tables.table2_text(table), label
+
+
+PUBLISHED = sorted((paths.ROOT / "figures" / "notebooks").glob("*/*.ipynb"))
+
+
+def test_notebooks_were_published_for_both_pools_of_the_paper():
+    for pool in ("mixmnist", "mixcifar60"):
+        assert set(FIRST) <= {path.stem for path in PUBLISHED if path.parent.name.startswith(pool)}
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}-{path.stem[:2]}")
+def test_published_notebook_can_be_read_on_a_plain_page_and_says_what_the_study_says_now(path):
+    """Every figure a picture, no error, no place of a machine; its text is that of the stories as they are."""
+    notebook = nbformat.read(path, as_version=4)
+    story = helpers.story(path.parent.name.partition("-laptop")[0])
+    assert not re.search(r"(?<![\w./])/(home|root|tmp|usr|work|Users)/", path.read_text())
+    for cell in code(notebook):
+        kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+        assert all(output.output_type != "error" and output.get("name") != "stderr" for output in cell.outputs)
+        assert "application/vnd.plotly.v1+json" not in kinds
+        assert "image/png" in kinds or "keep(" not in cell.source or "else:" in cell.source, cell.source
+        if match := re.fullmatch(r'Markdown\(story\["(.+)"\]\)', cell.source):
+            told = publish.linked(story[match[1]], paths.NOTEBOOKS, path.parent)
+            assert cell.outputs[0].data["text/markdown"] == told, match[1]
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    texts += [text for cell in code(notebook) for output in cell.outputs
+              if (text := output.get("data", {}).get("text/markdown"))]  # fmt: skip
+    for target in publish.LINK.findall("\n".join(texts)):
+        assert (path.parent / target).exists(), target
