@@ -5,23 +5,12 @@ strategies, and the modules with an underscore what families share. To add a str
 below `@strategy(...)` and add the file to the imports here; the contract's tests then cover it too.
 """
 
-from alkit.acquisition import (
-    cautious,
-    clusters,
-    coverage,
-    density,
-    detectors,
-    disagreement,
-    dropout,
-    energy,
-    entropic,
-    gradients,
-    purity,
-    references,
-    submodular,
-    typicality,
-    uncertainty,
-)
+# isort: off  (tables list strategies in the order in which their families are imported)
+from alkit.acquisition import uncertainty, density, clusters
+from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients
+from alkit.acquisition import cautious, detectors, energy, entropic, purity, references, submodular
+
+# isort: on
 from alkit.acquisition.registry import (
     FAMILIES,
     STRATEGIES,
