@@ -102,10 +102,21 @@ def rotate_hue(images_BCHW, turns_B):
     return torch.einsum("bij,bjhw->bihw", matrix, images_BCHW)
 
 
+def labelled(images_BCHW, generator, recipe: Recipe, kind: str):
+    """Labelled images as a classifier is trained on them: `kind` "none", "flip_crop" or "affine"."""
+    if kind == "flip_crop":
+        return flip_crop(images_BCHW, generator)
+    return _affine(images_BCHW, generator, recipe) if kind == "affine" else images_BCHW
+
+
 def view(images_BCHW, generator, recipe: Recipe):
     """One random view of each image for the contrastive losses, as the recipe says."""
     if recipe.con_augment == "simclr":
         return simclr(images_BCHW, generator)
+    return _affine(images_BCHW, generator, recipe)
+
+
+def _affine(images_BCHW, generator, recipe: Recipe):
     return affine(
         images_BCHW, generator, rotate=recipe.rotate, shear=recipe.shear, scale=recipe.scale, shift=recipe.shift
     )

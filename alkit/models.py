@@ -5,39 +5,63 @@ An encoder maps `images_BCHW` (float in 0..1) to `features_BD` and has the attri
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from alkit.recipes import Recipe
 from alkit.rng import seeded
 
+GRID = 3  # positions a side that the linear readout sees: what three halvings leave of 28 px
+
+
+class PooledConv(nn.Conv2d):
+    """A 3x3 convolution (padding 1, no bias) followed by a 2x2 mean, computed as one 4x4 convolution of stride 2.
+
+    Mean and convolution are both linear, so the two equal one convolution whose kernel is the 3x3 kernel summed over
+    the four shifts of the mean, divided by 4. That takes a quarter of the arithmetic. Maps (B, C, H, W) become
+    (B, out, H // 2, W // 2), as with `nn.AvgPool2d(2)`: an odd last row or column is dropped.
+    """
+
+    def __init__(self, channels: int, out: int):
+        super().__init__(channels, out, 3, padding=1, bias=False)
+
+    def forward(self, maps_BCHW):
+        weight = self.weight
+        shifts = [(0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0)]
+        kernel = sum(F.pad(weight, shift) for shift in shifts) / 4
+        return F.conv2d(maps_BCHW, kernel, stride=2, padding=1)
+
 
 class ConvNet(nn.Module):
-    """Three 3x3 convolutions (32, 64, 128 channels) with batch norm and ReLU, then a readout of positions: D = 128.
+    """Three 3x3 convolutions, each with batch norm and ReLU, then a readout of positions: D = 128 features.
 
-    `readout`: "mean" over positions; or "linear", a layer with batch norm and ReLU on a grid of 4x4 positions, for
-    images in which it matters where a stroke is.
+    `widths`: channels of the three. `pooling`: 2 where a 2x2 mean follows a convolution at once (`PooledConv`), 1 where
+    none does. `readout`: "mean" over positions, or "linear", a layer with batch norm and ReLU on a grid of 3x3
+    positions, for images in which it matters where a stroke is.
     """
 
     width = 128
 
-    def __init__(self, channels: int, strides: tuple[int, ...] = (2, 2, 2), readout: str = "mean"):
+    def __init__(
+        self,
+        channels: int,
+        widths: tuple[int, int, int] = (32, 64, 128),
+        pooling: tuple[int, int, int] = (2, 2, 2),
+        readout: str = "mean",
+    ):
         super().__init__()
-        widths = (channels, 32, 64, self.width)
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(
-                    nn.Conv2d(widths[i], widths[i + 1], 3, stride=stride, padding=1, bias=False),
-                    nn.BatchNorm2d(widths[i + 1]),
-                    nn.ReLU(inplace=True),
-                )
-                for i, stride in enumerate(strides)
-            )
-        )
+        before, blocks = channels, []
+        for out, pool in zip(widths, pooling, strict=True):
+            convolution = PooledConv(before, out) if pool == 2 else nn.Conv2d(before, out, 3, padding=1, bias=False)
+            blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)))
+            before = out
+        self.blocks = nn.Sequential(*blocks)
+        self.width = self.width if readout == "linear" else before
         self.readout = (
             nn.Sequential(
-                Grid(4),
+                Grid(GRID),
                 nn.Flatten(),
-                nn.Linear(16 * self.width, self.width, bias=False),
+                nn.Linear(GRID * GRID * before, self.width, bias=False),
                 nn.BatchNorm1d(self.width),
                 nn.ReLU(inplace=True),
             )
@@ -136,8 +160,10 @@ def encoder(
 ) -> nn.Module:
     """The recipe's encoder, initialised from `seed` alone; `spectral`: with a `SpectralCap` on every convolution."""
     with seeded(seed):
-        convnet = recipe.net == "convnet"
-        net = ConvNet(channels, recipe.strides, recipe.readout) if convnet else ResNet18(channels, recipe.net_width)
+        if recipe.net == "convnet":
+            net = ConvNet(channels, recipe.widths, recipe.pooling, recipe.readout)
+        else:
+            net = ResNet18(channels, recipe.net_width)
         for module in [part for part in net.modules() if spectral and isinstance(part, nn.Conv2d)]:
             parametrize.register_parametrization(module, "weight", SpectralCap(module.weight))
     return net.to(device, memory_format=torch.channels_last)

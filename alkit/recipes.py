@@ -5,11 +5,10 @@
 `paper` in nothing but the values listed here, so there is one code path.
 """
 
-import math
-from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, get_type_hints
 
-from alkit.options import closest
+from alkit.options import Range, check_name, check_value, closest, fits
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class Recipe:
 
     # the network that every learner trains
     net: Literal["convnet", "resnet18"] = "convnet"
-    strides: tuple[int, int, int] = (2, 2, 2)  # of the three convolutions (convnet only)
+    widths: tuple[int, int, int] = (32, 64, 128)  # channels of the three convolutions (convnet only)
+    pooling: tuple[int, int, int] = (2, 2, 2)  # 2: a 2x2 mean follows the convolution, 1: none (convnet only)
     readout: Literal["linear", "mean"] = "linear"  # how positions become features (convnet only)
     net_width: int = 64  # channels of the first of ResNet-18's four blocks, each of which doubles them (resnet18 only)
     projection: tuple[int, int] = (128, 128)  # hidden and output width of the projection head
@@ -41,7 +41,7 @@ class Recipe:
     sup_milestones: tuple[float, ...] = (0.7, 0.9)  # share of the epochs after which the rate is divided by 10
     sup_clip: float = 2.5  # gradient norm; 0 = no clipping
     sup_smoothing: float = 0.1
-    sup_augment: Literal["none", "flip_crop"] = "none"
+    sup_augment: Literal["none", "flip_crop", "affine"] = "none"
 
     # the representation: SimCLR on the unlabelled pool + SupCon on the labelled (Eq. 2)
     con_first_epochs: int = 300  # stage 0: the whole pool, nothing labelled
@@ -62,7 +62,7 @@ class Recipe:
     tune_batch: int = 32
     tune_milestones: tuple[float, ...] = ()
     tune_smoothing: float = 0.1
-    tune_augment: Literal["none", "flip_crop"] = "none"
+    tune_augment: Literal["none", "flip_crop", "affine"] = "none"
 
     # affine augmentation, uniform within these bounds
     rotate: float = 20.0  # degrees either way
@@ -98,7 +98,7 @@ _MIXCIFAR60 = Recipe(
 _MIXDIGITS = replace(
     _MIXMNIST,
     stop_id=200,
-    strides=(1, 2, 2),  # 8 px: a third halving would leave a single pixel
+    pooling=(1, 2, 2),  # 8 px: a third halving would leave a single pixel
     readout="mean",  # of 2x2 positions
     con_batch=512,  # about 2,000 images: four steps an epoch, as few as still shuffle
     rotate=15.0, shear=10.0, scale=(0.9, 1.1), shift=0.06,  # half a pixel
@@ -187,7 +187,8 @@ POSITIVE = (
     "eval_batch",
     "con_temperature",
     "probe_c",
-    "strides",
+    "widths",
+    "pooling",
     "projection",
     "scale",
 )
@@ -196,15 +197,20 @@ POSITIVE = (
 KINDS = get_type_hints(Recipe)
 
 
+RANGES = {  # of the numbers of a recipe; from 0 up for all others
+    **dict.fromkeys(POSITIVE, Range(0, above=True)),
+    "share": Range(0, 1, above=True),
+}
+
+
 def check(recipe: Recipe) -> None:
     """ValueError where a value has the wrong type or makes no sense; names the value and what it must be."""
+    for name in QUOTAS:
+        value = getattr(recipe, name)
+        if not fits(value, int, RANGES[name]):
+            raise ValueError(f"{name} must be a positive whole number of iD samples, got {value!r}")
     for name, kind in KINDS.items():
-        value, above = getattr(recipe, name), 0 if name in POSITIVE else None
-        if not _fits(value, kind, above):
-            wanted = "a positive whole number of iD samples" if name in QUOTAS else _describe(kind, above)
-            raise ValueError(f"{name} must be {wanted}, got {value!r}")
-    if recipe.share > 1:
-        raise ValueError(f"share must be a number above 0 and at most 1, got {recipe.share!r}")
+        check_value(getattr(recipe, name), Annotated[kind, RANGES.get(name, Range(0))], name)
     if recipe.stop_id < recipe.initial_id:
         raise ValueError(
             f"stop_id ({recipe.stop_id}) is below initial_id ({recipe.initial_id}): raise it, or start lower"
@@ -213,35 +219,8 @@ def check(recipe: Recipe) -> None:
 
 def changed(recipe: Recipe, changes: dict) -> Recipe:
     """`recipe` with some values changed by name; ValueError for a name that a recipe does not have or a bad number."""
-    known = [f.name for f in fields(recipe)]
     for name in changes:
-        if name not in known:
-            raise ValueError(f"a recipe has no {name!r}{closest(name, known)}; it has: {', '.join(known)}")
+        check_name(name, KINDS, of="a recipe")
     recipe = replace(recipe, **{name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()})
     check(recipe)
     return recipe
-
-
-def _fits(value, kind, above: float | None) -> bool:
-    """Whether `value` is of that type, strictly: no bool is a number; numbers are finite and >= 0, or > `above`."""
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if get_origin(kind) is tuple:
-        item, *others = get_args(kind)
-        length_fits = isinstance(value, tuple) and (others == [...] or len(value) == 1 + len(others))
-        return length_fits and all(_fits(v, item, above) for v in value)
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
-    if not isinstance(value, int if kind is int else (int, float)):
-        return False
-    return math.isfinite(value) and (value >= 0 if above is None else value > above)
-
-
-def _describe(kind, above: float | None) -> str:
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
-    if get_origin(kind) is tuple:
-        item, *others = get_args(kind)
-        return f"{'some' if others == [...] else 1 + len(others)} values, each {_describe(item, above)}"
-    span = "from 0 up" if above is None else f"above {above}"
-    return {bool: "True or False", int: f"a whole number {span}", float: f"a number {span}"}[kind]

@@ -108,8 +108,7 @@ def train_classifier(
         total = torch.zeros((), device=device)
         for rows in batches(rows_L, plan.batch, order):
             x = to_float(images_NCHW[rows])
-            if plan.augment == "flip_crop":
-                x = augment.flip_crop(x, looks)
+            x = augment.labelled(x, looks, recipe, plan.augment)
             with autocast(recipe, device):
                 loss = F.cross_entropy(net(x), labels_N[rows], label_smoothing=plan.smoothing)
             step(optimiser, loss, net.parameters(), plan.clip)

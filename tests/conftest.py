@@ -22,7 +22,7 @@ from alkit.experiment import Cell
 TESTS = Path(__file__).parent
 TINY = replace(
     recipes.RECIPES["mixdigits", "smoke"],
-    initial_id=8, stage_id=4, stop_id=20, strides=(2, 2, 2), sup_epochs=3, tune_epochs=2, con_first_epochs=3,
+    initial_id=8, stage_id=4, stop_id=20, pooling=(2, 2, 2), sup_epochs=3, tune_epochs=2, con_first_epochs=3,
     con_epochs=1, con_batch=64, projection=(32, 16),
 )  # fmt: skip
 

@@ -63,7 +63,8 @@ class Representation:
 
 USED = (
     "net",
-    "strides",
+    "widths",
+    "pooling",
     "readout",
     "projection",
     "con_",

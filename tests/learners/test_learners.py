@@ -294,7 +294,7 @@ def test_stage_0_representation_is_built_once_for_all_strategies_and_learners_of
 @pytest.mark.parametrize(
     ("changes", "builds"),
     [({"tune_epochs": 1}, 1), ({"con_epochs": 2}, 1), ({"probe_c": 1.0}, 1), ({"stop_id": 16}, 1),
-     ({"con_lr": 1e-3}, 2), ({"con_first_epochs": 2}, 2), ({"rotate": 5.0}, 2), ({"strides": (1, 2, 2)}, 2),
+     ({"con_lr": 1e-3}, 2), ({"con_first_epochs": 2}, 2), ({"rotate": 5.0}, 2), ({"pooling": (1, 2, 2)}, 2), ({"widths": (8, 8, 8)}, 2),
      ({"projection": (8, 8)}, 2)],
 )  # fmt: skip
 def test_representation_is_shared_where_its_own_numbers_are_the_same_and_only_there(

@@ -26,9 +26,9 @@ def weights(net):
     ("chosen", "channels", "side", "width", "parameters"),
     [
         (TINY, 1, 8, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
-        (replace(TINY, strides=(1, 2, 2)), 1, 28, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
+        (replace(TINY, pooling=(1, 2, 2)), 1, 28, 128, 9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)),
         (replace(TINY, readout="linear"), 1, 28, 128,
-         9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 16 * 128 * 128 + 2 * 128),
+         9 * (32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 9 * 128 * 128 + 2 * 128),
         # torchvision's 11,689,512 less its 7 x 7 stem and its classifier, plus a 3 x 3 stem
         (RESNET, 3, 32, 512, 11_689_512 - 64 * 3 * 49 - (512 * 1000 + 1000) + 64 * 3 * 9),
         # a quarter of the channels: a sixteenth of the weights of every convolution but the first
@@ -41,6 +41,22 @@ def test_encoder_gives_one_row_of_its_width_per_image(chosen, channels, side, wi
     assert net.width == width and len(weights(net)) == parameters
     with torch.no_grad():
         assert net(images(3, channels, side)).shape == (3, width)
+
+
+@pytest.mark.parametrize("side", [8, 28, 7, 9, 2])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_pooled_convolution_is_a_convolution_and_then_a_mean_forward_and_backward(side, channels):
+    fused = models.PooledConv(channels, 6).double()
+    plain = nn.Sequential(nn.Conv2d(channels, 6, 3, padding=1, bias=False), nn.AvgPool2d(2)).double()
+    plain[0].load_state_dict(fused.state_dict())
+    one = images(4, channels, side).double().requires_grad_()
+    other = one.detach().clone().requires_grad_()
+    made, expected = fused(one), plain(other)
+    assert made.shape == (4, 6, side // 2, side // 2)
+    weights = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    (made * weights).sum().backward(), (expected * weights).sum().backward()
+    for a, b in ((made, expected), (fused.weight.grad, plain[0].weight.grad), (one.grad, other.grad)):
+        assert torch.allclose(a, b, atol=1e-12)
 
 
 def test_resnet_keeps_the_resolution_that_32_px_images_need():
@@ -94,7 +110,7 @@ def test_features_of_an_image_do_not_depend_on_its_neighbours_in_evaluation(chos
 def test_maps_of_the_wanted_size_pass_the_readout_as_through_the_pool(n, bf16):
     """Bit for bit, features and every gradient, whatever the layout of the maps; other sizes are pooled."""
     chosen, found = recipe("mixmnist", "paper"), []
-    for pool in (models.Grid(4), nn.AdaptiveAvgPool2d(4)):
+    for pool in (models.Grid(3), nn.AdaptiveAvgPool2d(3)):
         net = models.encoder(chosen, 1, seed=0).train()
         net.readout[0] = pool
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
@@ -102,7 +118,7 @@ def test_maps_of_the_wanted_size_pass_the_readout_as_through_the_pool(n, bf16):
         features.float().square().sum().backward()
         found.append(torch.cat([features.float().flatten(), *(p.grad.flatten() for p in net.parameters())]))
     assert torch.equal(*found)
-    assert models.Grid(4)(images(2, 3, 9)).shape == (2, 3, 4, 4)
+    assert models.Grid(3)(images(2, 3, 9)).shape == (2, 3, 3, 3)
 
 
 def test_every_parameter_gets_a_gradient():
