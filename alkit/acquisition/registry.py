@@ -12,10 +12,10 @@ the end of this file; the contract's tests read the registry and then cover it t
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import get_type_hints
 
 from alkit.acquisition.view import View
-from alkit.options import closest
+from alkit.options import check_name, check_value
 
 FAMILIES = ("paper", "classic", "open-set", "ours", "reference")  # as tables and figures group them, in this order
 
@@ -76,38 +76,20 @@ def family(name: str, options: Mapping[str, object]) -> str:
 
 def get(name: str) -> Strategy:
     """The strategy of that name; ValueError with the known names where there is none."""
-    if name not in STRATEGIES:
-        known = ", ".join(sorted(STRATEGIES))
-        raise ValueError(f"unknown strategy {name!r}{closest(name, STRATEGIES)}; known: {known}")
+    check_name(name, sorted(STRATEGIES), "strategy")
     return STRATEGIES[name]
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
     """ValueError where strategy `name` has no such option, or where a value does not fit the option's type."""
     known = get(name)
-    types = get_type_hints(known.function)
+    types = get_type_hints(known.function, include_extras=True)
     for option, value in options.items():
-        if option not in known.options:
-            valid = f"it has: {', '.join(known.options)}" if known.options else "it has none"
-            raise ValueError(f"strategy {name!r} has no option {option!r}{closest(option, known.options)}; {valid}")
-        if not _fits(value, types[option]):
-            raise ValueError(f"{option} of strategy {name!r} must be {_describe(types[option])}, got {value!r}")
+        check_name(option, known.options, "option", of=f"strategy {name!r}")
+        check_value(value, types[option], f"{option} of strategy {name!r}")
 
 
 def order(name: str, view: View, **options) -> Iterator[int]:
     """The order in which strategy `name` asks; name and options are checked now, the work begins at the first item."""
     check_options(name, options)
     return STRATEGIES[name].function(view, **options)
-
-
-def _fits(value: object, annotation: object) -> bool:
-    """Whether `value` is of that type, strictly: 1 is no bool and True is no number, but a whole number is a float."""
-    if get_origin(annotation) is Literal:
-        return any(type(value) is type(choice) and value == choice for choice in get_args(annotation))
-    return type(value) is annotation or (annotation is float and type(value) is int)
-
-
-def _describe(annotation: object) -> str:
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(annotation)))
-    return {bool: "True or False", int: "a whole number", float: "a number"}.get(annotation, str(annotation))

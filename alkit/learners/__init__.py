@@ -12,14 +12,13 @@ The `stage` names the random streams that a fit draws from, so a fit depends on 
 """
 
 import inspect
-from typing import get_args
 
 from alkit.learners.base import Setting, Shown, labelled_rows, probabilities, train_on_labelled
 from alkit.learners.contrastive import Contrastive
 from alkit.learners.probe import Probe
 from alkit.learners.representation import first_shown
 from alkit.learners.supervised import SpectralSupervised, Supervised
-from alkit.options import closest
+from alkit.options import check_name, check_value
 
 __all__ = [
     "LEARNERS",
@@ -40,13 +39,9 @@ LEARNERS = {"supervised": Supervised, "supervised_sn": SpectralSupervised, "cont
 
 def get(name: str, options: dict | None = None) -> type:
     """The learner called `name`; ValueError for an unknown name, option or value, listing what there is."""
-    if name not in LEARNERS:
-        raise ValueError(f"unknown learner {name!r}{closest(name, LEARNERS)}; known: {', '.join(LEARNERS)}")
+    check_name(name, LEARNERS, "learner")
     known = {n: p for n, p in inspect.signature(LEARNERS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY}
     for option, value in (options or {}).items():
-        if option not in known:
-            raise ValueError(f"learner {name!r} has no option {option!r}; it has: {', '.join(known) or 'none'}")
-        allowed = get_args(known[option].annotation)
-        if value not in allowed:
-            raise ValueError(f"learner {name!r}: {option} must be one of {', '.join(allowed)}, got {value!r}")
+        check_name(option, known, "option", of=f"learner {name!r}")
+        check_value(value, known[option].annotation, f"learner {name!r}: {option}")
     return LEARNERS[name]

@@ -167,7 +167,7 @@ def test_registry_entries_are_complete_and_defaults_are_valid(name):
         ("distance_cl", {"auxiliary_filter": True}, "it has: exclude, normalise"),
         ("entropy", {"auxiliary_filter": 1}, "must be True or False, got 1"),
         ("entropy", {"auxiliary_filter": "False"}, "must be True or False, got 'False'"),
-        ("distance_cl", {"exclude": "counts"}, "must be one of 'count', 'proportion', 'none', got 'counts'"),
+        ("distance_cl", {"exclude": "counts"}, "must be one of count, proportion, none, got 'counts'"),
         ("random_cl", {"exclude": None}, "must be one of .* got None"),
         ("random_cl", {"normalise": 0}, "must be True or False, got 0"),
     ],

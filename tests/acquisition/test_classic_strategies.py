@@ -98,7 +98,7 @@ def test_picks_are_made_one_by_one_as_they_are_asked_for(name, drawn, monkeypatc
         ("cold_start", {"temperature": 0}, "temperature of cold_start must be positive, got 0"),
         ("cold_start", {"references": 0}, "references of cold_start must be at least 1"),
         ("ldm", {"directions": 0}, "directions of ldm must be at least 1"),
-        ("badge", {"variant": "papers"}, "variant of strategy 'badge' must be one of 'paper', 'code'"),
+        ("badge", {"variant": "papers"}, "variant of strategy 'badge' must be one of paper, code"),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(name, options, message):

@@ -345,7 +345,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         ),
         (
             tiny("probe", "distance_cl", strategy_options={"exclude": "all"}),
-            "exclude of strategy 'distance_cl' must be one of 'count'",
+            "exclude of strategy 'distance_cl' must be one of count",
         ),
         (tiny(changes={"epochs": 3}), "a recipe has no 'epochs'"),
         (tiny(changes={"stage_id": 0}), "stage_id must be a positive whole number of iD samples, got 0"),

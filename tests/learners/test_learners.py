@@ -339,7 +339,7 @@ def test_resnet_learns_from_colour_images_of_32_px(name, tmp_path):
             "unknown learner 'supervized' (did you mean 'supervised'?); known: supervised, supervised_sn, contrastive",
         ),
         ("supervised", {"features": "projected"}, "learner 'supervised' has no option 'features'; it has: none"),
-        ("probe", {"feature": "encoder"}, "learner 'probe' has no option 'feature'; it has: features"),
+        ("probe", {"feature": "encoder"}, "learner 'probe' has no option 'feature' (did you mean 'features'?); it has: features"),
         (
             "contrastive",
             {"features": "pixels"},
