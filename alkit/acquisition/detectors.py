@@ -72,26 +72,24 @@ def lfosa_score(logits_NC: np.ndarray, *, seed: int) -> np.ndarray:
 
 @strategy("bual", citation="Zong et al. 2024 (ECCV), arXiv 2402.15198", needs=("features",), family="open-set")
 def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
-    """Lowest bidirectional confidence first: unsure by labels where iD, unsure after negative learning where not.
+    """Lowest bidirectional confidence first: p_A conf(p_neg) + r (1 - p_A) conf(p_P), conf the largest probability.
 
-    score = p_A conf(p_neg) + r (1 - p_A) conf(p_P), with conf the largest probability. P is a classifier of the iD
-    labels. Random-label negative learning goes on from it with -log(1 - p_y) for labels y drawn anew at every step:
-    complementary ones for labelled samples, any for 5,000 of the pool; p_neg is the mean of its softmax on the pool
-    over 20 moments of that training, in which unknown samples drift to high confidence. p_A is the share of the non-iD
-    class in an auxiliary classifier of K + 1, and samples that it predicts non-iD come last. r is the precision of what
-    was bought. With no labelled non-iD sample there is no p_A, and score = conf(p_neg) + r conf(p_P); with none iD the
-    order is random.
+    P is a classifier of the iD labels. Random-label negative learning goes on from it with the loss -log(1 - p_y):
+    y is drawn at every step, one of the other classes for labelled samples, any class for 5,000 of the pool. p_neg is
+    the mean softmax on the pool over 20 moments of that training. p_A is the share of the non-iD class in an auxiliary
+    classifier of K + 1 outputs; what it predicts non-iD comes last, by the same rule. r is the precision: the share of
+    iD among the answers. With no labelled non-iD sample score = conf(p_neg) + r conf(p_P); with none iD the order is
+    random. variant="code": p_A, conf(p_neg) and conf(p_P) are each scaled to 0..1 over the samples that are compared,
+    and r = 0 before a non-iD sample is labelled, as in the published code.
 
-    variant="code": each of p_A, conf(p_neg) and conf(p_P) is scaled to 0..1 over the pool, and predicted non-iD
-    samples are not held back. Departures: all nets are linear heads on the learner's features; r is the share of iD
-    among all answers so far, where the paper takes the last round's alone, which a view does not show; the paper's
-    stopping rule, which looks at true labels, is a fixed number of steps.
+    Departures: linear heads on the learner's features stand for deep nets; r counts all answers, as a view does not
+    show the last round's alone; the published stopping rule reads true labels, and is a fixed number of steps here; the
+    published code drops what is predicted non-iD, and here it comes last.
 
-    Cost: O((m + 5,000) K D) per step, O(n K D) for each of the 20 looks at the pool. Assumes that negative learning
-    moves unknown samples more than known ones. That holds for deep nets; a linear head leaves an OoD cluster in a
-    direction of its own at low confidence, so that variant="code" may buy it first. In the paper's variant OoD samples
-    come as late as the auxiliary classifier sees to it. Ambiguous samples are unsure by labels and come first wherever
-    it does not claim them.
+    Cost: O((m + 5,000) K D) per step for m labels, O(n K D) for each of the 20 moments. Assumes that negative learning
+    moves unknown samples more than known ones, which holds for deep nets more than for a linear head. OoD samples come
+    as late as the auxiliary classifier sees to it. Ambiguous samples are unsure by labels and come first where it does
+    not claim them.
     """
     positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
     if not len(labelled) or not len(positions):
@@ -108,23 +106,32 @@ def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
         auxiliary = _small_heads.classifier(rows_ND[rows], view.answers_N[answered], view.n_classes + 1)
         auxiliary_UC = softmax(auxiliary.logits(pool_UD), axis=1)
     precision = len(labelled) / answered.sum()
-    score_U = bual_score(negative_U, positive_U, auxiliary_UC, precision, scaled=variant == "code")
-    last_U = np.zeros(len(positions), bool)
-    if variant == "paper" and auxiliary_UC is not None:
-        last_U = auxiliary_UC.argmax(axis=1) == view.n_classes
-    yield from positions[np.lexsort((score_U, last_U))].tolist()
+    by_score = bual_order(negative_U, positive_U, auxiliary_UC, precision, scaled=variant == "code")
+    yield from positions[by_score].tolist()
 
 
-def bual_score(
+def bual_order(
     negative_N: np.ndarray, positive_N: np.ndarray, auxiliary_NC: np.ndarray | None, precision: float, *, scaled: bool
 ) -> np.ndarray:
-    """BUAL's score (N,), lower first, from two confidences and the auxiliary probabilities; see `bual`."""
-    scale = min_max if scaled else np.asarray
-    negative_N, positive_N = scale(negative_N), scale(positive_N)
+    """Indices (N,) by ascending score from two confidences and the auxiliary probabilities; predicted non-iD last.
+
+    `scaled` is the published code's variant; see `bual`. Equal scores keep the order of the rows.
+    """
     if auxiliary_NC is None:
-        return negative_N + precision * positive_N
-    non_id_N = scale(auxiliary_NC[:, -1])
-    return non_id_N * negative_N + precision * (1 - non_id_N) * positive_N
+        weight = 0 if scaled else precision
+        return np.argsort(_scale(negative_N, scaled) + weight * _scale(positive_N, scaled), kind="stable")
+    rejected_N = auxiliary_NC.argmax(axis=1) == auxiliary_NC.shape[1] - 1
+    order = []
+    for group in (np.flatnonzero(~rejected_N), np.flatnonzero(rejected_N)):
+        terms = (negative_N[group], positive_N[group], auxiliary_NC[group, -1])
+        negative_G, positive_G, non_id_G = (_scale(term, scaled) for term in terms)
+        score_G = non_id_G * negative_G + precision * (1 - non_id_G) * positive_G
+        order.append(group[np.argsort(score_G, kind="stable")])
+    return np.concatenate(order)
+
+
+def _scale(values_N: np.ndarray, scaled: bool) -> np.ndarray:
+    return min_max(values_N) if scaled else values_N
 
 
 @one_thread()

@@ -15,7 +15,7 @@ from alkit.acquisition import NOT_ASKED, STRATEGIES, Head, View, order, submodul
 from alkit.acquisition._open_set import in_turn, min_max, nearest, upper_mode
 from alkit.acquisition._small_heads import classifier, inputs
 from alkit.acquisition.clusters import clusters
-from alkit.acquisition.detectors import bual_score, lfosa_score
+from alkit.acquisition.detectors import bual_order, lfosa_score
 from alkit.acquisition.energy import _reverse_neighbour_counts, _rounds, _width, aleatoric, energy
 from alkit.acquisition.entropic import binary_heads, eoal_score, finch
 from alkit.acquisition.purity import _meta_net, _meta_set, ccal_score, closed_entropy, distinctive, mqnet_inputs
@@ -179,27 +179,47 @@ def test_mqnet_meta_targets_are_zero_for_non_id_and_purity_never_compares_a_samp
     assert np.ptp(made[:, 1]) > 0.5  # a sample is as similar as can be to itself: purity would be constant
 
 
-def test_bual_score_by_hand():
+def test_bual_order_by_hand():
     """Fault 42: the published code scales all three terms to 0..1, which its Eq. 3 does not."""
-    negative, positive = np.array([0.2, 0.6, 0.4]), np.array([0.5, 0.9, 0.7])
-    auxiliary = np.array([[0.9, 0.1], [0.5, 0.5], [0.7, 0.3]])
-    paper = bual_score(negative, positive, auxiliary, 0.5, scaled=False)
-    np.testing.assert_allclose(paper, [0.1 * 0.2 + 0.45 * 0.5, 0.5 * 0.6 + 0.25 * 0.9, 0.3 * 0.4 + 0.35 * 0.7])
-    np.testing.assert_allclose(bual_score(negative, positive, auxiliary, 0.5, scaled=True), [0, 1, 0.5 * 0.5 + 0.125])
-    np.testing.assert_allclose(bual_score(negative, positive, None, 0.5, scaled=False), [0.45, 1.05, 0.75])
+    negative, positive = np.array([0.2, 0.6, 0.4, 0.1]), np.array([0.5, 0.9, 0.1, 0.1])
+    auxiliary = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])  # the last one is predicted non-iD
+    # as it is: 0.1 * 0.2 + 0.3 * 0.9 * 0.5 = 0.155; 0.24 + 0.162 = 0.402; 0.08 + 0.024 = 0.104
+    assert bual_order(negative, positive, auxiliary, 0.3, scaled=False).tolist() == [2, 0, 1, 3]
+    # scaled: 0 + 0.3 * 0.5 = 0.15; 1; 1/3 * 1/2 + 0 = 1/6. With the last one in the scale, row 2 would have 0.1.
+    assert bual_order(negative, positive, auxiliary, 0.3, scaled=True).tolist() == [0, 2, 1, 3]
+    # nothing non-iD is labelled: conf(p_neg) + r conf(p_P), and conf(p_neg) alone in the published first round
+    assert bual_order(negative, positive, None, 0.9, scaled=False).tolist() == [3, 2, 0, 1]
+    assert bual_order(negative, positive, None, 0.9, scaled=True).tolist() == [3, 0, 2, 1]
 
 
-def test_bual_holds_back_what_it_predicts_non_id_in_the_papers_variant_alone():
+@pytest.mark.parametrize("first_round", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_bual_of_the_code_agrees_with_its_transcription(seed, first_round):
+    """Fault 42: it takes out what it predicts non-iD, then scales and sums the terms of what is left."""
+    rng = np.random.default_rng(seed)
+    moments, positive = rng.dirichlet(np.full(3, 0.5), (20, 60)), rng.dirichlet(np.full(3, 0.5), 60)
+    auxiliary = None if first_round else rng.dirichlet(np.full(4, 0.5), 60)
+    ratio = 0.0 if first_round else 0.7
+    kept, taken_out = slow.bual_code(moments.sum(0), positive, auxiliary, ratio)
+    found = bual_order(moments.mean(0).max(1), positive.max(1), auxiliary, 0.7, scaled=True).tolist()
+    assert found[: len(kept)] == kept and sorted(found[len(kept) :]) == taken_out
+    assert first_round == (not taken_out)
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+def test_bual_holds_back_what_it_predicts_non_id(variant):
+    view = make_view(make_pool(n=200, labelled=80))
+    asked = view.answers_N >= 0
+    detector = classifier(inputs(view.features_ND[asked]), view.answers_N[asked], 4)
+    non_id = detector.logits(inputs(view.features_ND)).argmax(1) == 3
+    flags = [bool(non_id[i]) for i in order("bual", view, variant=variant)]
+    assert 10 < sum(flags) < len(flags) - 10 and flags == sorted(flags)
+
+
+def test_bual_variants_differ():
     pool = make_pool(n=200, labelled=80)
-    last = []
-    for variant in ("paper", "code"):
-        view = make_view(pool)
-        asked = view.answers_N >= 0
-        detector = classifier(inputs(view.features_ND[asked]), view.answers_N[asked], 4)
-        non_id = detector.logits(inputs(view.features_ND)).argmax(1) == 3
-        flags = [bool(non_id[i]) for i in order("bual", view, variant=variant)]
-        last.append(flags == sorted(flags))
-    assert last == [True, False]
+    orders = [list(order("bual", make_view(pool), variant=variant)) for variant in ("paper", "code")]
+    assert orders[0] != orders[1]
 
 
 def test_eoal_score_agrees_with_its_definition():

@@ -87,6 +87,27 @@ def ccal(semantic, labelled_semantic, fine, labelled_fine, labels, n_classes):
     return semantic_score + 1 - scaled[np.arange(len(s)), nearest_class]
 
 
+def bual_code(negative_sums, positive, auxiliary, ratio):
+    """BUAL as it was published: rows in the order of the query, and those that are taken out of it beforehand.
+
+    `negative_sums` and `positive` are probabilities of K classes, the first summed over negative learning, `auxiliary`
+    those of K + 1 classes or None in the first round, whose `ratio` is 0.
+    """
+    kept = [i for i in range(len(positive)) if auxiliary is None or auxiliary[i].argmax() < auxiliary.shape[1] - 1]
+
+    def scaled(values):
+        return [(v - min(values)) / (max(values) - min(values)) for v in values]
+
+    negative = scaled([max(negative_sums[i]) for i in kept])
+    known = scaled([max(positive[i]) for i in kept])
+    if auxiliary is None:
+        score = [n + ratio * p for n, p in zip(negative, known, strict=True)]
+    else:
+        unknown = scaled([auxiliary[i][-1] for i in kept])
+        score = [u * n + ratio * (1 - u) * p for u, n, p in zip(unknown, negative, known, strict=True)]
+    return [kept[i] for i in np.argsort(score)], sorted(set(range(len(positive))) - set(kept))
+
+
 def energy(logits):
     return np.array([-logsumexp(row[:-1]) + np.log(1 + np.exp(row[-1])) for row in logits])
 
