@@ -4,15 +4,28 @@ import os
 import sys
 from pathlib import Path
 
-from alkit.store import writable
+from alkit.store import StoreError, writable
+
+ROOT = Path(__file__).resolve().parent.parent  # of the checkout, where there is one
+NOTEBOOKS = ROOT / "notebooks"
+IN_CHECKOUT = (ROOT / "pyproject.toml").is_file()
+
+
+def checkout(what: str) -> Path:
+    """The root of the checkout. StoreError, saying what is missing, where alkit was installed without one."""
+    if not IN_CHECKOUT:
+        raise StoreError(
+            f"{what} are not part of an installed alkit, but of a checkout of its repository: "
+            "clone that, install it with pip install --editable '.[study]', and run this there"
+        )
+    return ROOT
 
 
 def runs_folder() -> Path:
     """Where runs and what they leave go: `ALKIT_RUNS`, else `runs/` in the checkout, else in the working folder."""
     if folder := os.environ.get("ALKIT_RUNS"):
         return Path(folder).expanduser().resolve()
-    checkout = Path(__file__).resolve().parent.parent
-    return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "runs"
+    return (ROOT if IN_CHECKOUT else Path.cwd()) / "runs"
 
 
 def data_folder(folder: Path | str | None = None) -> Path:
@@ -31,12 +44,6 @@ def user_cache() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "alkit"
 
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-NOTEBOOKS = ROOT / "notebooks"
-
-
 def outputs(benchmark: str, profile: str) -> Path:
     """Where executed notebooks of this benchmark and profile go."""
     return runs_folder() / "notebooks" / f"{benchmark}-{profile}"
@@ -44,4 +51,13 @@ def outputs(benchmark: str, profile: str) -> Path:
 
 def figures_folder(publish: bool) -> Path:
     """Where figures and result tables go: the committed `figures/` if `publish`, else `figures/` among the runs."""
-    return writable(ROOT / "figures" if publish else runs_folder() / "figures")
+    return writable(checkout("committed figures") / "figures" if publish else runs_folder() / "figures")
+
+
+def figure_place(results: str, publish: bool) -> tuple[Path, str]:
+    """The folder of the figures of one set of results, and what their names begin with.
+
+    `results` is its label (`study.tables.label`): "mixdigits-laptop-beyond" gives (figures/mixdigits, "laptop-beyond").
+    """
+    pool, _, prefix = results.partition("-")
+    return writable(figures_folder(publish) / pool), prefix

@@ -5,12 +5,13 @@ One directory per configuration, named by its hash:
     config.json     every option and number, versions, device, fingerprint; written first
     picks.csv       one row per answer: stage, position in stage, pool index, kind, label
     stages.csv      one row per stage: cumulative composition and cost, accuracy
-    seconds.csv     one row per stage: seconds by phase (apart, so that the other two are equal byte for byte between
-    runs) learner.*.pt    the learner's tensors after the last finished stage
+    seconds.csv     one row per stage: seconds by phase
+    learner.*.pt    the learner's tensors after the last finished stage
     progress.json   the journal: how far each file above is valid, and its SHA-256
 
-The tables only ever grow; a stage counts when `progress.json` has been replaced. What lies behind the journal's marks
-was written by a stage that was killed, and is cut off on the next start.
+Seconds differ from run to run; they have a file of their own, so that runs of one configuration on one machine leave
+equal bytes in the other two. The tables only ever grow. A stage counts once `progress.json` has been replaced. What
+lies behind the journal's marks was written by a stage that was killed, and is cut off on the next start.
 """
 
 import contextlib
@@ -20,20 +21,14 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 PICKS = ("stage", "position", "index", "kind", "label")
-
-
 STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
-
-
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
-
-
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
 
 
@@ -45,15 +40,36 @@ class InUse(StoreError):
     """Another process is at work in the folder."""
 
 
-def writable(folder: Path) -> Path:
-    """`folder`, made if need be; StoreError where it cannot be written to."""
+def writable(folder: Path, setting: str = "ALKIT_RUNS") -> Path:
+    """`folder`, made if need be. StoreError where it cannot be written to; `setting` names what chooses it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
         reason = error.strerror or error
-        raise StoreError(f"cannot write to {folder}: {reason}; choose another folder (ALKIT_RUNS)") from error
+        raise StoreError(f"cannot write to {folder}: {reason}; choose another folder ({setting})") from error
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """A block that one process at a time can enter, by the lock file `path`; a process that ends lets go of it.
+
+    InUse where another process is in it and `wait` is false. StoreError where `path` can be no lock file: it is a
+    directory, a link, or another user's.
+    """
+    held = FileLock(path, timeout=-1 if wait else 0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise InUse(f"{path.parent} is in use by another process; wait for it, or stop it") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"cannot lock {path}: {reason}; delete it, or choose another folder") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -125,7 +141,7 @@ class Cache:
         stem = self.folder / f"{name}-{sha256(canonical(inputs).encode())[:12]}"
         note, body = stem.with_suffix(".json"), stem.with_suffix(".pt")
         writable(self.folder)
-        with FileLock(stem.with_suffix(".lock")):
+        with lock(stem.with_suffix(".lock")):
             if note.exists():
                 return self._read(note, body, inputs)
             for left in self.folder.glob(f".{stem.name}.*.part"):  # by a process that was killed: the lock is ours
@@ -167,20 +183,14 @@ class RunFolder:
 
     def __enter__(self):
         writable(self.path)
-        self._lock = FileLock(self.path / ".lock", timeout=0)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise InUse(f"{self.path} is in use by another process; wait for it, or stop it") from None
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(lock(self.path / ".lock", wait=False))
             self._open()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, *_):
-        self._lock.release()
+        self._held.close()
 
     def _open(self) -> None:
         file = self.path / "config.json"
