@@ -210,11 +210,12 @@ def explore_(args) -> int:
 
     It opens from disk, without a server or a network.
     """
+    from alkit.paths import figure_place
     from alkit.study import tables
     from alkit.study.explore import benchmark_page
 
-    name = f"{tables.label(args.benchmark, args.profile)}-explorer.html"
-    path = args.into or runs_folder() / "figures" / name
+    folder, prefix = figure_place(tables.label(args.benchmark, args.profile), False)
+    path = args.into or folder / f"{prefix}-explorer.html"
     bought = benchmark_page.write_benchmark(path, args.benchmark, args.profile, seed=args.seed, progress=True)
     if not bought:
         print("alkit: no run of this seed is finished, so the page shows no purchases; run 04 first", file=sys.stderr)

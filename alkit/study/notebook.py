@@ -24,13 +24,19 @@ def story(benchmark: str) -> dict[str, str]:
 
 
 def saver(benchmark: str, profile: str, publish: bool, name: str = ""):
-    """A function `keep(figure, kind)` that saves a figure under the name of the results, and returns it."""
+    """A function `keep(figure, kind)` that saves a figure under the name of the results, and returns it.
+
+    The page and its picture go below the runs folder; with `publish` the picture is copied into the committed figures.
+    `kind` also goes into the figure itself (`layout.meta`), from where `publish` reads which picture shows it.
+    """
     from alkit.study.figures.files import save
 
-    folder, prefix = places.figures_folder(publish), label(benchmark, profile, name)
+    results = label(benchmark, profile, name)
+    folder, prefix = places.figure_place(results, False)
+    committed = places.figure_place(results, True)[0] if publish else None
 
     def keep(figure, kind: str):
-        save(figure, f"{prefix}-{kind}", folder)
+        save(figure.update_layout(meta={"kind": kind}), f"{prefix}-{kind}", folder, copy_to=committed)
         return figure
 
     return keep

@@ -346,8 +346,10 @@ def runs_of_alkit(root):
     part = run_folder(root) / ".progress.json.77.part"
     for path in (part, root / "cache" / ".representation-0a1b2c.pt.77.part",
                  root / "notebooks" / "tiny-smoke" / "04_curves.ipynb",
-                 root / "figures" / "tiny-smoke-curves.html", root / "figures" / "tiny-smoke-curves.png",
-                 root / "figures" / "plotly.min.js", root / "figures" / "results" / "tiny-smoke.csv"):  # fmt: skip
+                 root / "figures" / "tiny-smoke-curves.html", root / "figures" / "plotly.min.js",  # of version 0.1.0
+                 root / "figures" / "tiny" / "smoke-curves.html", root / "figures" / "tiny" / "smoke-curves.png",
+                 root / "figures" / "tiny" / "plotly.min.js", root / "figures" / "speed" / "parts.html",
+                 root / "figures" / "results" / "tiny-smoke.csv"):  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("made by alkit")
 
@@ -361,7 +363,7 @@ def test_remove_deletes_runs(tmp_path):
 @pytest.mark.parametrize(
     "foreign",
     ["thesis.tex", ".git", "data/mnist.gz", "notebooks/mine.ipynb", "notebooks/tiny-smoke/notes.txt",
-     "figures/photo.jpg", "cells/notes.txt", "cache/README", "figures/results/measured.txt"],
+     "figures/photo.jpg", "figures/tiny/photo.jpg", "cells/notes.txt", "cache/README", "figures/results/measured.txt"],
 )  # fmt: skip
 def test_remove_refuses_a_folder_with_foreign_things_and_deletes_nothing(foreign, tmp_path):
     runs_of_alkit(tmp_path / "runs")

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import explorer_page
 import numpy as np
@@ -209,7 +210,7 @@ def test_run_seen_again_chooses_what_it_bought():
 def test_command_writes_the_page_of_finished_runs_and_says_where(capsys, tmp_path):
     assert command.main(["explore", "--benchmark", "tiny", "--profile", "smoke"]) == 0
     out, err = capsys.readouterr()
-    assert "no run of this seed is finished" in err and out.strip().endswith("tiny-smoke-explorer.html")
+    assert "no run of this seed is finished" in err and Path(out.strip()).parts[-2:] == ("tiny", "smoke-explorer.html")
     cells = [tiny("contrastive", "distance_cl"), tiny("supervised", "entropy")]
     for cell in cells:
         experiment.finish(cell)

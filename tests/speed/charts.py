@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import PALETTE, SYMBOLS, TEXT
+from alkit.paths import runs_folder
 from alkit.study import figures
 from alkit.study.figures.style import layout
 
@@ -15,8 +16,8 @@ OURS, THEIRS, OTHER = PALETTE[1], PALETTE[0], PALETTE[2]
 
 
 def save(fig: go.Figure, name: str, folder: Path) -> None:
-    """`benchmark-<name>` as a page and, where there is a browser, a picture."""
-    figures.save(fig, f"benchmark-{name}", folder)
+    """The page `<name>.html` among the runs and, where there is a browser, a picture in `folder`/speed."""
+    figures.save(fig, name, runs_folder() / "figures" / "speed", copy_to=folder / "speed")
 
 
 def of(table: pd.DataFrame) -> str:

@@ -13,6 +13,11 @@ OURS = (  # what alkit leaves in a runs folder; two dashes: benchmark-profile-na
     "notebooks/*-*/.*.part.ipynb",
     "figures/*-*-*",
     "figures/plotly.min.js",
+    "figures/*/*-*.html",
+    "figures/*/*-*.png",
+    "figures/speed/*.html",
+    "figures/speed/*.png",
+    "figures/*/plotly.min.js",
     "figures/results/*-*.csv",
     "figures/**/.*.part",
 )

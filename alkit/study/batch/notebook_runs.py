@@ -88,7 +88,8 @@ def check_apart(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
 def execute(notebook: Path, output: Path, given: dict) -> None:
     """Run one notebook through papermill into `output`; its progress goes to this process's standard error.
 
-    Pictures of MixDigits are left out of it. Given `publish`, a copy for plain web pages goes into figures/notebooks.
+    Pictures of MixDigits are left out of it. Given `publish`, a copy for plain web pages goes into
+    figures/<pool>/notebooks.
 
     ValueError for parameters that the notebook does not have; papermill's own error where a cell fails.
     """
@@ -114,5 +115,5 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
     values = {**parameters(notebook), **given}
     if values.get("publish"):
         name = label(values["benchmark"], values["profile"], values.get("name", ""))
-        publish.publish(output, places.figures_folder(True), name, old=places.NOTEBOOKS)
+        publish.publish(output, *places.figure_place(name, True), old=places.NOTEBOOKS)
     relink(output, places.NOTEBOOKS, targets=places.figures_folder(bool(values.get("publish"))))

@@ -11,15 +11,8 @@ import nbformat
 from alkit.store import writable, write_atomic
 
 PLOTLY = "application/vnd.plotly.v1+json"
-
-
 WIDTH = 900  # pixels of a picture, as wide as a page shows it
-
-
 LINK = re.compile(r"\]\((?!\w+://|#)([^)#\s]+)")
-
-
-KEPT = re.compile(r'\bkeep\(.*?, "(\w+)"\)', re.S)
 
 
 def drop_pictures(path: Path) -> None:
@@ -65,8 +58,9 @@ def publish(path: Path, folder: Path, prefix: str, *, old: Path) -> Path:
 
     `old`: the folder from which its links are seen.
 
-    The pictures are those that the notebook has saved in `folder` as `prefix`-<kind>.png; a figure without one (there
-    was no browser to draw it) is left out, with a line that says so. Progress bars and papermill's marks are dropped.
+    The pictures are those that the notebook has saved in `folder` as `prefix`-<kind>.png; `kind` is read from each
+    figure's `layout.meta`. A figure without a picture (there was no browser to draw it) is left out, with a line that
+    says so. Progress bars and papermill's marks are dropped.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
@@ -74,27 +68,30 @@ def publish(path: Path, folder: Path, prefix: str, *, old: Path) -> Path:
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":
             outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-            cell.outputs = [_pictured(output, cell.source, folder, prefix) for output in outputs]
+            cell.outputs = [_pictured(output, folder, prefix) for output in outputs]
     target = writable(folder / "notebooks" / prefix) / path.name
     write_atomic(target, nbformat.writes(notebook).encode())
     relink(target, old, targets=folder)
     return target
 
 
-def _pictured(output, source: str, folder: Path, prefix: str):
+def _pictured(output, folder: Path, prefix: str):
     """`output` with a picture in the place of a plotly figure."""
     if PLOTLY not in output.get("data", {}):
         return output
-    kind, title = KEPT.search(source).group(1), _title(output.data[PLOTLY])
+    layout = output.data[PLOTLY]["layout"]
+    title, kind = _title(layout), layout.get("meta", {}).get("kind")
     picture = folder / f"{prefix}-{kind}.png"
-    missing = {"text/plain": f"{title}: no picture was drawn; see {prefix}-{kind}.html"}
-    data = {"image/png": _small(picture), "text/plain": title} if picture.exists() else missing
+    if kind and picture.exists():
+        data = {"image/png": _small(picture), "text/plain": title}
+    else:
+        data = {"text/plain": f"{title}: no picture was drawn"}
     return nbformat.v4.new_output("display_data", data)
 
 
-def _title(figure: dict) -> str:
-    text = figure["layout"].get("title", {}).get("text", "figure")
-    return re.sub(r"<.*?>", " ", text).strip()
+def _title(layout: dict) -> str:
+    text = layout.get("title", {}).get("text", "figure")
+    return " ".join(re.sub(r"<.*?>", " ", text).split())
 
 
 def _small(picture: Path) -> str:

@@ -15,14 +15,16 @@ from plotly.offline import get_plotlyjs
 _failed: set[str] = set()  # browsers that failed once are not tried again in this process
 
 
-def save(fig: go.Figure, name: str, folder: str | Path, *, timeout: float = 60.0) -> list[Path]:
+def save(
+    fig: go.Figure, name: str, folder: str | Path, *, copy_to: str | Path | None = None, timeout: float = 60.0
+) -> list[Path]:
     """Write `<name>.html` and, if a browser is found, `<name>.png` at 2x into `folder`; return the paths that exist.
 
     All pages of a folder share one `plotly.min.js` beside them. Files are replaced whole, never half-written. The PNG
-    is drawn anew only when the HTML has changed or the PNG is missing. `BROWSER_PATH` names a browser of your choice (a
-    path that does not exist: no PNG). A browser that fails or takes longer than `timeout` seconds costs the PNG and one
-    warning. Errors: ValueError for a name that is not letters, digits, `-` and `_`; OSError, naming the folder, if it
-    is not writable.
+    is drawn anew only when the HTML has changed or the PNG is missing. `copy_to` gets a copy of the PNG alone; where
+    none was drawn, an older one there is deleted. `BROWSER_PATH` names a browser of your choice (a path that does not
+    exist: no PNG). A browser that fails or takes longer than `timeout` seconds costs the PNG and one warning. Errors:
+    ValueError for a name that is not letters, digits, `-` and `_`; OSError, naming the folder, if it is not writable.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"a figure's name may hold letters, digits, '-' and '_', got {name!r}")
@@ -37,6 +39,8 @@ def save(fig: go.Figure, name: str, folder: str | Path, *, timeout: float = 60.0
         browser = None if picture.exists() else find_browser()
         if browser and browser not in _failed:
             _draw(fig, picture, browser, timeout)
+        if copy_to is not None:
+            _copy(picture, Path(copy_to))
     except OSError as error:
         raise OSError(
             error.errno, f"cannot write figure {name!r} into the folder {folder}: {error.strerror}"
@@ -71,6 +75,14 @@ def _replace(path: Path, content: bytes) -> bool:
     finally:
         part.unlink(missing_ok=True)
     return True
+
+
+def _copy(picture: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if picture.exists():
+        _replace(folder / picture.name, picture.read_bytes())
+    else:
+        (folder / picture.name).unlink(missing_ok=True)
 
 
 def _part(path: Path) -> Path:

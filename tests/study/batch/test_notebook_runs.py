@@ -5,6 +5,7 @@ import json
 import nbformat
 import pytest
 from conftest import python
+from PIL import Image
 
 from alkit import benchmarks, experiment, paths
 from alkit.experiment import Cell, methods
@@ -286,6 +287,43 @@ def test_figures_go_to_the_runs_unless_published(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
     assert paths.figures_folder(False) == tmp_path / "runs" / "figures"
     assert paths.figures_folder(True) == tmp_path / "checkout" / "figures"
+    folder, prefix = paths.figure_place("mixcifar60-scenes-laptop-beyond", True)
+    assert (folder, prefix) == (tmp_path / "checkout" / "figures" / "mixcifar60", "scenes-laptop-beyond")
+
+
+def test_published_run_leaves_pictures_and_a_notebook_in_the_folder_of_its_pool_and_its_pages_in_the_runs(
+    tmp_path, monkeypatch
+):
+    """A notebook that keeps two figures, executed in a kernel of its own, with pictures that were drawn before."""
+    checkout, runs = tmp_path / "checkout", tmp_path / "runs" / "figures" / "tiny"
+    (checkout / "notebooks").mkdir(parents=True)
+    monkeypatch.setattr(paths, "ROOT", checkout)
+    monkeypatch.setattr(paths, "NOTEBOOKS", checkout / "notebooks")
+    monkeypatch.setenv("BROWSER_PATH", "none")
+    setup = (
+        f"import pathlib\nimport plotly.graph_objects as go\nfrom alkit import paths\n"
+        f"paths.ROOT = pathlib.Path({str(checkout)!r})\nfrom alkit.study import notebook\n"
+        "keep = notebook.saver(benchmark, profile, publish)"
+    )
+    book = write_notebook(
+        checkout / "notebooks" / "01_first.ipynb", PARAMETERS, setup,
+        'kind = "drawn"\nkeep(go.Figure(), kind)', 'display(keep(go.Figure(layout=dict(title="two")), "undrawn"))',
+    )  # fmt: skip
+    output = tmp_path / "runs" / "notebooks" / "tiny-smoke" / "01_first.ipynb"
+    notebook_runs.execute(book, output, {})
+    assert sorted(path.name for path in runs.iterdir()) == [
+        "plotly.min.js", "smoke-drawn.html", "smoke-undrawn.html"
+    ]  # fmt: skip
+    assert not (checkout / "figures").exists()
+    Image.new("RGB", (90, 30), "red").save(runs / "smoke-drawn.png")
+    notebook_runs.execute(book, output, {"publish": True})
+    place = checkout / "figures" / "tiny"
+    published = place / "notebooks" / "smoke" / "01_first.ipynb"
+    assert {path for path in (checkout / "figures").rglob("*") if path.is_file()} == {
+        place / "smoke-drawn.png", published
+    }  # fmt: skip
+    drawn, undrawn = (cell.outputs[0].data for cell in nbformat.read(published, as_version=4).cells[-2:])
+    assert "image/png" in drawn and undrawn == {"text/plain": "two: no picture was drawn"}
 
 
 def test_core_runs_where_the_studys_packages_are_not(tmp_path):

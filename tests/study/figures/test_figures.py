@@ -463,7 +463,19 @@ def test_composition_stacks_the_means_of_metrics_without_the_initial_set():
 
 MANY = [
     (name, "probe")
-    for name in ["random", "margin", "entropy", "badge", "bald", "coreset", "ldm", "typiclust", "lfosa", "ccal", "oracle_margin"]
+    for name in [
+        "random",
+        "margin",
+        "entropy",
+        "badge",
+        "bald",
+        "coreset",
+        "ldm",
+        "typiclust",
+        "lfosa",
+        "ccal",
+        "oracle_margin",
+    ]
 ]
 
 
@@ -596,6 +608,16 @@ def test_an_unchanged_page_is_not_written_again_and_a_changed_one_loses_its_old_
     assert figures.save(small(), "a", tmp_path) == [page, picture]
     assert page.stat().st_mtime_ns == written and picture.read_bytes() == b"drawn earlier"
     assert figures.save(small().update_layout(title="new"), "a", tmp_path) == [page]
+
+
+def test_a_copy_is_of_the_picture_alone_and_never_of_an_older_figure(tmp_path, no_browser):
+    pages, pictures = tmp_path / "runs", tmp_path / "committed"
+    figures.save(small(), "a", pages)
+    (pages / "a.png").write_bytes(b"drawn")
+    figures.save(small(), "a", pages, copy_to=pictures)
+    assert [path.name for path in pictures.iterdir()] == ["a.png"] and (pictures / "a.png").read_bytes() == b"drawn"
+    figures.save(small().update_layout(title="new"), "a", pages, copy_to=pictures)
+    assert list(pictures.iterdir()) == []
 
 
 def test_a_write_that_fails_half_way_leaves_the_old_page_and_no_litter(tmp_path, no_browser, monkeypatch):
