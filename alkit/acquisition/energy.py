@@ -35,33 +35,32 @@ def eaoa(view: View, *, variant: Literal["paper", "code"] = "paper", neighbours:
     posterior of the lower of two Gaussian modes; their product is the purity. Informativeness is the posterior of the
     upper mode of -log sum_k exp(f_k) + log sum over k != y of exp(f_k), f being the classifier's K iD outputs and y the
     largest. Each round of quota samples takes, from the k1 times as many purest of each predicted class, equally many
-    of the most informative.
+    of the most informative. With none iD labelled the order is random. ValueError for fewer than one neighbour.
 
-    variant="code" leaves non-iD labels out of the counts, so that E (2) = -log sum_k exp(a_k). Departures: the detector
-    is a linear head on the learner's features; k1, which the paper moves by 1 after each round whose precision leaves
-    0.6 +- 0.05, starting from 5, is one step from 5 by the precision of all answers so far, as a view shows no rounds.
-    With no labelled non-iD sample the terms of that class fall away; with none iD the order is random. ValueError for
-    fewer than one neighbour.
+    variant="code" divides the counts of a class by its number of labels over the mean of the iD classes, as published;
+    without non-iD labels the counts' non-iD term is left out and the mean is over K + 1. Departures: the detector is a
+    linear head on the learner's features; k1 is one step from 5 by the precision of all answers (0.6 +- 0.05), where
+    the paper moves it after each round, which a view does not show.
 
-    Cost: O(m C D) per step of training on m labels, O(n m D) for the neighbours, O(n C) for the rest. Assumes that iD
-    samples are near labelled ones in the features. OoD samples are kept out by both energies; ambiguous samples near
-    labelled iD ones pass, and are then what informativeness asks for first.
+    Cost: O(m C D) per step of training on m labels, O(n m D) for the neighbours. Assumes that iD samples are near
+    labelled ones. Both energies keep OoD samples out; ambiguous samples near labelled iD ones pass and come first.
     """
     if neighbours < 1:
         raise ValueError(f"neighbours of eaoa must be at least 1, got {neighbours}")
-    positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
-        yield from positions.tolist()
+        yield from view.only_candidates(positions).tolist()
         return
     seed = seed_of(view)
     by_detector_U = energy(_detector_logits(view, positions))
-    by_counts_U = energy(_reverse_neighbour_counts(view, positions, neighbours, count_non_id=variant == "paper"))
+    by_counts_U = energy(_reverse_neighbour_counts(view, positions, neighbours, weighted=variant == "code"))
     purity_U = np.ones(len(positions))
     for energy_U in (by_detector_U, by_counts_U):
         purity_U *= upper_mode(-min_max(energy_U), seed=seed)
     logits_UK = (view.head.features_ND[positions] @ view.head.weight_CD.T + view.head.bias_C)[:, : view.n_classes]
     informative_U = upper_mode(min_max(aleatoric(logits_UK.astype(np.float64))), seed=seed)
-    classes = [np.flatnonzero(logits_UK.argmax(axis=1) == k) for k in view.rng.permutation(view.n_classes)]
+    predicted_U = np.where(np.isin(positions, view.unasked), logits_UK.argmax(axis=1), -1)
+    classes = [np.flatnonzero(predicted_U == k) for k in view.rng.permutation(view.n_classes)]
     queues = [members[np.argsort(-purity_U[members], kind="stable")] for members in classes if len(members)]
     for place in _rounds(view, queues, informative_U, width=_width(view, labelled)):
         yield int(positions[place])
@@ -103,9 +102,12 @@ def _detector_logits(view: View, positions: np.ndarray) -> np.ndarray:
 
 @one_thread()
 def _reverse_neighbour_counts(
-    view: View, positions: np.ndarray, neighbours: int, *, count_non_id: bool, chunk: int = 256
+    view: View, positions: np.ndarray, neighbours: int, *, weighted: bool, chunk: int = 256
 ) -> np.ndarray:
-    """Counts (U, K + 1), per class, of the labelled samples that have an unasked one among their nearest such."""
+    """Counts (U, K + 1), per class, of the labelled samples that have an unasked one among their nearest such.
+
+    `weighted`: divided by relative label counts, with -inf for non-iD where no such sample is labelled, as published.
+    """
     labelled, take = np.flatnonzero(view.answers_N >= 0), min(neighbours, len(positions))
     rows_ND = normalize(view.features_ND)
     pool_UD, counts_UC = rows_ND[positions], np.zeros((len(positions), view.n_classes + 1))
@@ -113,7 +115,19 @@ def _reverse_neighbour_counts(
         part = labelled[start : start + chunk]
         nearest_BT = torch.from_numpy(rows_ND[part] @ pool_UD.T).topk(take, dim=1, sorted=False).indices.numpy()
         np.add.at(counts_UC, (nearest_BT, view.answers_N[part, None]), 1)
-    if not count_non_id:
+    if weighted:
+        counts_UC = _weighted(counts_UC, np.bincount(view.answers_N[labelled], minlength=view.n_classes + 1))
+    return counts_UC
+
+
+def _weighted(counts_UC: np.ndarray, labels_C: np.ndarray) -> np.ndarray:
+    """Counts divided by the share of labels that their class has, relative to the mean; a class without labels has 0.
+
+    The mean is over the K iD classes, or over all K + 1 where no non-iD sample is labelled.
+    """
+    mean = labels_C[:-1].mean() if labels_C[-1] else labels_C.mean()
+    counts_UC = counts_UC * (mean / np.maximum(labels_C, 1))
+    if not labels_C[-1]:
         counts_UC[:, -1] = -np.inf
     return counts_UC
 

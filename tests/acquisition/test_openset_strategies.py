@@ -16,7 +16,7 @@ from alkit.acquisition._open_set import in_turn, min_max, nearest, upper_mode
 from alkit.acquisition._small_heads import classifier, inputs
 from alkit.acquisition.clusters import clusters
 from alkit.acquisition.detectors import bual_order, lfosa_score
-from alkit.acquisition.energy import _reverse_neighbour_counts, _rounds, _width, aleatoric, energy
+from alkit.acquisition.energy import _reverse_neighbour_counts, _rounds, _weighted, _width, aleatoric, energy
 from alkit.acquisition.entropic import binary_heads, eoal_score, finch
 from alkit.acquisition.purity import _meta_net, _meta_set, ccal_score, closed_entropy, distinctive, mqnet_inputs
 from alkit.acquisition.submodular import Embedding, flcmi, gradients, logdetcmi
@@ -272,10 +272,29 @@ def test_eaoa_counts_agree_with_brute_force_whatever_the_chunk(neighbours):
     features = view.features_ND.astype(float)
     expected = slow.reverse_counts(features[positions], features[asked], view.answers_N[asked], neighbours, 3)
     for chunk in (1, 7, 256):
-        found = _reverse_neighbour_counts(view, positions, neighbours, count_non_id=True, chunk=chunk)
+        found = _reverse_neighbour_counts(view, positions, neighbours, weighted=False, chunk=chunk)
         np.testing.assert_array_equal(found, expected)
-    id_only = _reverse_neighbour_counts(view, positions, neighbours, count_non_id=False)
-    np.testing.assert_allclose(energy(id_only), [-np.log(np.exp(row[:3]).sum()) for row in expected])
+
+
+@pytest.mark.parametrize("case", ["ordinary", "no non-iD labelled"])
+@pytest.mark.parametrize("neighbours", [1, 5, 39])
+def test_eaoa_of_the_code_weighs_classes_by_their_label_count_and_counts_non_id_labels(neighbours, case):
+    """The published code divides the counts of a class by its number of labels, relative to the mean."""
+    view = make_view(CASES[case])
+    positions, asked = view.unasked, np.flatnonzero(view.answers_N >= 0)
+    features, answers = view.features_ND.astype(float), view.answers_N[asked]
+    expected = slow.count_energy_of_the_code(features[positions], features[asked], answers, neighbours, 3)
+    found = energy(_reverse_neighbour_counts(view, positions, neighbours, weighted=True))
+    np.testing.assert_allclose(found, expected)
+    plain = energy(_reverse_neighbour_counts(view, positions, neighbours, weighted=False))
+    assert not np.array_equal(np.argsort(plain, kind="stable"), np.argsort(found, kind="stable"))
+    assert len(set(np.bincount(answers))) > 1  # equal label counts would weigh nothing
+
+
+def test_eaoa_weights_of_a_class_without_labels_are_finite():
+    counts = np.array([[2.0, 0, 1, 3]])
+    np.testing.assert_allclose(_weighted(counts, np.array([4, 0, 2, 6])), [[1, 0, 1, 1]])
+    np.testing.assert_allclose(_weighted(counts, np.array([4, 0, 4, 0])), [[1, 0, 0.5, -np.inf]])
 
 
 def test_eaoa_rounds_take_the_most_informative_of_the_purest():

@@ -120,6 +120,19 @@ def reverse_counts(pool, labelled, labels, neighbours, n_classes):
     return counts
 
 
+def count_energy_of_the_code(pool, labelled, labels, neighbours, n_classes):
+    """EAOA's energy by reverse neighbours as it was published: counts over class weights."""
+    counts = reverse_counts(pool, labelled, labels, neighbours, n_classes)
+    per_class = [int((labels == c).sum()) for c in range(n_classes + 1)]
+    if per_class[-1]:
+        weight = [n / (sum(per_class[:-1]) / n_classes) for n in per_class]
+        logits = np.array([[row[c] / weight[c] for c in range(n_classes + 1)] for row in counts])
+        return np.array([-np.log(np.exp(row[:-1]).sum()) + np.log(1 + np.exp(row[-1])) for row in logits])
+    weight = [n / (sum(per_class) / (n_classes + 1)) for n in per_class]
+    logits = np.array([[row[c] / weight[c] for c in range(n_classes)] for row in counts])
+    return np.array([-np.log(np.exp(row).sum()) for row in logits])
+
+
 def aleatoric(logits):
     return np.array([logsumexp(np.delete(row, row.argmax())) - logsumexp(row) for row in logits])
 
