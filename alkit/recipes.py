@@ -29,6 +29,7 @@ class Recipe:
     pooling: tuple[int, int, int] = (2, 2, 2)  # 2: a 2x2 mean follows the convolution, 1: none (convnet only)
     readout: Literal["linear", "mean"] = "linear"  # how positions become features (convnet only)
     net_width: int = 64  # channels of the first of ResNet-18's four blocks, each of which doubles them (resnet18 only)
+    sn_width: int = 64  # the same of the residual net that `supervised_sn` trains, on every pool
     projection: tuple[int, int] = (128, 128)  # hidden and output width of the projection head
 
     # `supervised`: a classifier from scratch at each stage
@@ -51,7 +52,9 @@ class Recipe:
     con_batch: int = 1024
     con_warmup: int = 10  # epochs of linear warm-up, stage 0 only
     con_temperature: float = 0.07
-    con_augment: Literal["affine", "simclr"] = "affine"
+    con_augment: Literal["affine", "simclr"] = "affine"  # of unlabelled images
+    # SupCon's labelled images: "one_view", augmented as for `supervised` (the paper's words); "two_views" as unlabelled
+    con_labelled: Literal["one_view", "two_views"] = "one_view"
 
     # the classifier on top of the representation, fine-tuned at each stage
     tune_epochs: int = 100
@@ -99,6 +102,7 @@ _MIXDIGITS = replace(
     _MIXMNIST,
     stop_id=200,
     pooling=(1, 2, 2),  # 8 px: a third halving would leave a single pixel
+    sn_width=16,
     readout="mean",  # of 2x2 positions
     con_batch=512,  # about 2,000 images: four steps an epoch, as few as still shuffle
     rotate=15.0, shear=10.0, scale=(0.9, 1.1), shift=0.06,  # half a pixel
@@ -111,15 +115,15 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("mixdigits", "paper"): _MIXDIGITS,
     ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=40, con_first_epochs=60, con_epochs=6, tune_epochs=40),
     ("mixdigits", "smoke"): replace(
-        _MIXDIGITS, stop_id=120, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
+        _MIXDIGITS, stop_id=120, sn_width=4, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
         projector="pca",
     ),
     ("mixmnist", "paper"): _MIXMNIST,
     ("mixmnist", "laptop"): replace(
-        _MIXMNIST, con_first_epochs=12, con_epochs=1, con_warmup=1, cpu_threads=1,  # classifiers are cheap: 100 epochs
+        _MIXMNIST, widths=(16, 32, 128), sn_width=16, con_first_epochs=12, con_epochs=1, con_warmup=1, cpu_threads=1,
     ),
     ("mixmnist", "smoke"): replace(
-        _MIXMNIST, share=0.02, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
+        _MIXMNIST, widths=(16, 32, 128), sn_width=4, share=0.02, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
         projector="pca", cpu_threads=1,
     ),
     ("mixcifar60", "paper"): _MIXCIFAR60,
@@ -128,11 +132,11 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
     # a tenth of the pool, of the first labels and of the last, in fewer stages; a sixteenth of the net's arithmetic
     ("mixcifar60", "laptop"): replace(
-        _MIXCIFAR60, share=0.1, initial_id=200, stage_id=450, stop_id=2000, net_width=16, projection=(128, 128),
+        _MIXCIFAR60, share=0.1, initial_id=200, stage_id=450, stop_id=2000, net_width=16, sn_width=16, projection=(128, 128),
         sup_epochs=20, con_first_epochs=12, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=15, cpu_threads=1,
     ),
     ("mixcifar60", "smoke"): replace(
-        _MIXCIFAR60, share=0.02, initial_id=120, stage_id=60, stop_id=180, net_width=4, projection=(32, 32),
+        _MIXCIFAR60, share=0.02, initial_id=120, stage_id=60, stop_id=180, net_width=4, sn_width=4, projection=(32, 32),
         sup_epochs=1, con_first_epochs=1, con_epochs=1, con_batch=512, con_warmup=0, tune_epochs=1, projector="pca",
         cpu_threads=1,
     ),
@@ -181,6 +185,7 @@ POSITIVE = (
     *QUOTAS,
     "share",
     "net_width",
+    "sn_width",
     "sup_batch",
     "con_batch",
     "tune_batch",
@@ -188,7 +193,6 @@ POSITIVE = (
     "con_temperature",
     "probe_c",
     "widths",
-    "pooling",
     "projection",
     "scale",
 )
@@ -200,6 +204,7 @@ KINDS = get_type_hints(Recipe)
 RANGES = {  # of the numbers of a recipe; from 0 up for all others
     **dict.fromkeys(POSITIVE, Range(0, above=True)),
     "share": Range(0, 1, above=True),
+    "pooling": Range(1, 2),
 }
 
 

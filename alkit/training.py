@@ -135,9 +135,9 @@ def train_contrastive(
 ) -> list[dict]:
     """Eq. 2 on the unlabelled rows and, where there are any, the labelled ones (`labels_L` 0..K), in place.
 
-    Each step takes `con_batch` unlabelled images and min(con_batch, L) labelled ones, two views of each, in one
-    forward pass. The optimiser starts afresh; its rate rises linearly over `warmup` epochs and falls as a cosine over
-    the rest. Returns one row per epoch: epoch, loss, con, supcon (None where nothing is labelled).
+    Each step takes `con_batch` unlabelled images and min(con_batch, L) labelled ones (see `contrastive_step`). The
+    optimiser starts afresh; its rate rises linearly over `warmup` epochs and falls as a cosine over the rest. Returns
+    one row per epoch: epoch, loss, con, supcon (None where nothing is labelled).
     """
     device = images_NCHW.device
     order = torch_stream(seed, "representation.batches", stage, device=device)
@@ -161,14 +161,20 @@ def train_contrastive(
 
 
 def contrastive_step(encoder, head, images_NCHW, rows_U, rows_L, labels_L, recipe, looks):
-    """(total, L_con, L_supcon) of one batch: two views of every unlabelled and labelled row, one forward pass."""
-    x = to_float(images_NCHW[torch.cat([rows_U, rows_L])])
-    views = torch.cat([augment.view(x, looks, recipe), augment.view(x, looks, recipe)])
-    with autocast(recipe, x.device):
-        z = head(encoder(views.contiguous(memory_format=torch.channels_last)))
-    n_u, n = len(rows_U), len(x)
-    labelled = torch.cat([z[n_u:n], z[n + n_u :]])
-    return losses.total(z[:n_u], z[n : n + n_u], labelled, labels_L.repeat(2), temperature=recipe.con_temperature)
+    """(total, L_con, L_supcon) of one batch, in one forward pass: two views of each unlabelled row, and of each
+    labelled row one or two as the recipe says.
+    """
+    x_U, x_L = to_float(images_NCHW[rows_U]), to_float(images_NCHW[rows_L])
+    parts = [augment.view(x_U, looks, recipe), augment.view(x_U, looks, recipe)]
+    if recipe.con_labelled == "two_views":
+        parts += [augment.view(x_L, looks, recipe), augment.view(x_L, looks, recipe)]
+    else:
+        parts.append(augment.labelled(x_L, looks, recipe, recipe.sup_augment))
+    with autocast(recipe, x_U.device):
+        z = head(encoder(torch.cat(parts).contiguous(memory_format=torch.channels_last)))
+    z1, z2, z_L = z.split([len(x_U), len(x_U), len(z) - 2 * len(x_U)])
+    labels = labels_L.repeat(len(parts) - 2)
+    return losses.total(z1, z2, z_L, labels, temperature=recipe.con_temperature)
 
 
 def cosine(epoch: int, epochs: int, warmup: int) -> float:

@@ -16,7 +16,6 @@ from alkit import __version__, acquisition, learners, rng
 from alkit.benchmarks import ID, Benchmark
 from alkit.experiment.cell import Cell, benchmark_of, check
 from alkit.experiment.oracle import Oracle
-from alkit.learners import representation
 from alkit.learners.base import Setting
 from alkit.paths import runs_folder
 from alkit.runtime import Clock, default_device, environment, resident, threads
@@ -189,7 +188,7 @@ class Loop:
                 picks = self._initial()
         else:
             with clock("extract"):
-                shown = self.learner.show() if stage else representation.first_shown(self.setting, self.learner.which)
+                shown = self.learner.show() if stage else self.learner.first_shown()
             with clock("choose"), threads(self.recipe.cpu_threads):
                 picks = self._buy(shown, stage)
         with clock("train"):

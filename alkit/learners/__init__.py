@@ -16,7 +16,6 @@ import inspect
 from alkit.learners.base import Setting, Shown, labelled_rows, probabilities, train_on_labelled
 from alkit.learners.contrastive import Contrastive
 from alkit.learners.probe import Probe
-from alkit.learners.representation import first_shown
 from alkit.learners.supervised import SpectralSupervised, Supervised
 from alkit.options import check_name, check_value
 
@@ -28,7 +27,6 @@ __all__ = [
     "Shown",
     "SpectralSupervised",
     "Supervised",
-    "first_shown",
     "get",
     "labelled_rows",
     "probabilities",

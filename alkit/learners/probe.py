@@ -1,80 +1,105 @@
 """Frozen stage-0 contrastive features and a logistic regression on them."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from alkit.acquisition.view import Head
-from alkit.learners.base import Setting, Shown, labelled_rows
+from alkit.learners.base import Auxiliary, Setting, Shown, labelled_rows, unlabelled
+from alkit.learners.regression import Regression
 from alkit.learners.representation import Features, first_features
-from alkit.runtime import threads
-
-NEVER = -1e4  # a logit whose exponential is 0
 
 
-class Probe:
-    """Frozen stage-0 contrastive features and a logistic regression on them: a stage costs well under a second.
+class FrozenFeatures(ABC):
+    """A logistic regression with K + 1 classes on features that no answer changes: what `probe` and `pretrained` share.
 
-    `features`: "encoder" (before the projection head) or "projected".
+    Features have unit length. `auxiliary`: which labelled non-iD samples the model that strategies look at has learned
+    from; "undersampled", as the paper has it, or "all". Accuracy is that of the classifier with balanced classes.
     """
 
     shows = ("features", "probs", "head")
     pays_for_all = True
     pretrained = True
 
-    def __init__(self, setting: Setting, *, features: Features = "encoder"):
-        self.setting, self.which = setting, features
-        self.representation, self.features_ND, self.unit_ND = None, None, None
-        self.classes = self.weights = self.bias = None
+    def __init__(self, setting: Setting, *, auxiliary: Auxiliary = "undersampled"):
+        self.setting, self.auxiliary = setting, auxiliary
+        self.features_ND: np.ndarray | None = None
+        self.unit_ND: np.ndarray | None = None
+        self.classifier: Regression | None = None
+        self.gate: Regression | None = None
         self.images_seen, self.unit_seen = None, None  # the last other images: a loop tests on the same at each stage
+
+    @abstractmethod
+    def pool_features(self) -> np.ndarray:
+        """(N, D) features of the pool."""
+
+    @abstractmethod
+    def features_of(self, images_NCHW: torch.Tensor) -> np.ndarray:
+        """(M, D) features of other images, uint8, on the learner's device."""
 
     def _prepare(self) -> None:
         if self.features_ND is None:
-            self.representation, self.features_ND = first_features(self.setting, self.which)
+            self.features_ND = self.pool_features()
             self.unit_ND = normalize(self.features_ND)
 
     def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
+        """Fit the classifier, and the gate where the options ask for one; no loss history."""
         self._prepare()
         s = self.setting
         rows, labels = (part.numpy() for part in labelled_rows(answers_N, s.n_classes, s.seed, stage, "cpu"))
-        self.classes = np.unique(labels)
-        if len(self.classes) == 1:  # a regression needs two classes; one class seen is one class predicted
-            self.weights, self.bias = np.zeros((1, self.features_ND.shape[1])), np.zeros(1)
-            return []
-        with threads(s.recipe.cpu_threads):
-            model = LogisticRegression(C=s.recipe.probe_c, max_iter=1000).fit(self.unit_ND[rows], labels)
-        self.weights, self.bias = model.coef_, model.intercept_
-        if len(self.classes) == 2:  # scikit-learn keeps one row for two classes
-            self.weights, self.bias = (np.concatenate([-part / 2, part / 2]) for part in (self.weights, self.bias))
+        self.classifier = self._regression(rows, labels)
+        if self.auxiliary == "all":
+            asked = np.flatnonzero(answers_N >= 0)
+            self.gate = self._regression(asked, answers_N[asked])
+        else:
+            self.gate = self.classifier
         return []
 
-    def _probs(self, unit_ND: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(unit_ND @ self.weights.T + self.bias)
-        probs_NC = np.zeros((len(unit_ND), self.setting.n_classes + 1), dtype=np.float32)
-        probs_NC[:, self.classes] = logits.softmax(1).numpy()
-        return probs_NC
+    def _regression(self, rows: np.ndarray, labels: np.ndarray) -> Regression:
+        recipe, n_outputs = self.setting.recipe, self.setting.n_classes + 1
+        return Regression.fit(self.unit_ND[rows], labels, n_outputs, c=recipe.probe_c, n_threads=recipe.cpu_threads)
+
+    def first_shown(self) -> Shown:
+        """What it shows before anything is labelled: the features."""
+        self._prepare()
+        return unlabelled(self.features_ND, self.setting.n_classes)
 
     def show(self) -> Shown:
-        return Shown(self.features_ND, self._probs(self.unit_ND), self._head())
-
-    def _head(self) -> Head:
-        """The regression as a layer of K + 1 outputs; a class without a label has a bias that leaves it nothing."""
-        n_outputs, width = self.setting.n_classes + 1, self.features_ND.shape[1]
-        weight_CD, bias_C = np.zeros((n_outputs, width), np.float32), np.full(n_outputs, NEVER, np.float32)
-        weight_CD[self.classes], bias_C[self.classes] = self.weights, self.bias
-        return Head(self.unit_ND, weight_CD, bias_C)
+        """Features of every pool image, with the gate's probabilities and last layer."""
+        return Shown(self.features_ND, self.gate.probs(self.unit_ND), self.gate.head(self.unit_ND))
 
     def predict(self, images_NCHW: torch.Tensor) -> np.ndarray:
-        """Class probabilities (N, K + 1) of uint8 images on the learner's device."""
+        """Class probabilities (N, K + 1) of uint8 images on the learner's device, from the classifier."""
         if self.images_seen is not images_NCHW:
-            self.images_seen = images_NCHW
-            self.unit_seen = normalize(self.representation.features(self.which, images_NCHW))
-        return self._probs(self.unit_seen)
+            self.images_seen, self.unit_seen = images_NCHW, normalize(self.features_of(images_NCHW))
+        return self.classifier.probs(self.unit_seen)
 
     def state(self) -> dict:
-        return {name: torch.from_numpy(getattr(self, name)) for name in ("classes", "weights", "bias")}
+        """Tensors that `restore` brings the learner back from."""
+        return {"classifier": self.classifier.state(), "gate": self.gate.state()}
 
     def restore(self, state: dict) -> None:
+        """Become the learner that `state` was taken from."""
         self._prepare()
-        self.classes, self.weights, self.bias = (state[name].cpu().numpy() for name in ("classes", "weights", "bias"))
+        self.classifier, self.gate = (Regression.restored(state[name]) for name in ("classifier", "gate"))
+
+
+class Probe(FrozenFeatures):
+    """Frozen stage-0 contrastive features and a logistic regression on them: a stage costs well under a second.
+
+    `features`: "encoder" (before the projection head) or "projected".
+    """
+
+    def __init__(self, setting: Setting, *, features: Features = "encoder", auxiliary: Auxiliary = "undersampled"):
+        super().__init__(setting, auxiliary=auxiliary)
+        self.which, self.representation = features, None
+
+    def pool_features(self) -> np.ndarray:
+        """(N, D) features of the pool after stage 0."""
+        self.representation, features_ND = first_features(self.setting, self.which)
+        return features_ND
+
+    def features_of(self, images_NCHW: torch.Tensor) -> np.ndarray:
+        """(M, D) features of other images."""
+        return self.representation.features(self.which, images_NCHW)

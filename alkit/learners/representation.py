@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from alkit import models, rng
-from alkit.acquisition.view import Head
-from alkit.learners.base import Setting, Shown
+from alkit.learners.base import Setting
 from alkit.training import extract, train_contrastive
 
 Features = Literal["encoder", "projected"]
@@ -111,11 +110,3 @@ def first_features(setting: Setting, which: Features) -> tuple[Representation, n
 
     inputs = {**_inputs(setting), "which": which, "eval_batch": setting.recipe.eval_batch}
     return representation, setting.cache("features", inputs, build)["features"].cpu().numpy()
-
-
-def first_shown(setting: Setting, which: Features) -> Shown:
-    """What a pretrained learner shows before anything is labelled: stage-0 features, and probabilities all alike."""
-    features_ND, n_outputs = first_features(setting, which)[1], setting.n_classes + 1
-    probs_NC = np.full((len(features_ND), n_outputs), 1 / n_outputs, np.float32)
-    weight_CD = np.zeros((n_outputs, features_ND.shape[1]), np.float32)
-    return Shown(features_ND, probs_NC, Head(features_ND, weight_CD, np.zeros(n_outputs, np.float32)))

@@ -16,7 +16,12 @@ from alkit.store import Cache, from_bytes, to_bytes
 
 POOL = tiny_benchmark().pool
 NAMES = ("supervised", "supervised_sn", "contrastive", "probe")
-VARIANTS = [(name, {}) for name in NAMES] + [(name, {"features": "projected"}) for name in ("contrastive", "probe")]
+VARIANTS = [
+    *((name, {}) for name in NAMES),
+    *((name, {"features": "projected"}) for name in ("contrastive", "probe")),
+    *((name, {"auxiliary": "all"}) for name in NAMES),
+    *((name, {"augment": "affine"}) for name in ("supervised", "contrastive")),
+]
 
 
 def make(name, root, *, seed=0, options=None, changes=None):
@@ -51,11 +56,14 @@ def test_learner_shows_a_row_of_features_and_of_probabilities_for_every_image(na
     learner = make(name, tmp_path, options=options)
     learner.fit(answers(), 0)
     shown = learner.show()
-    assert shown.features_ND.shape == (140, TINY.projection[1] if options else 128)
+    width = 8 * TINY.sn_width if name == "supervised_sn" else 128
+    width = TINY.projection[1] if "features" in options else width
+    assert shown.features_ND.shape == (140, width)
     assert shown.probs_NC.shape == (140, 4)
     assert shown.features_ND.dtype == shown.probs_NC.dtype == np.float32
     assert np.allclose(shown.probs_NC.sum(1), 1, atol=1e-5) and shown.probs_NC.min() >= 0
-    assert np.allclose(learner.predict(learner.setting.images_NCHW), shown.probs_NC, atol=1e-6)
+    if "auxiliary" not in options:  # then the gate is shown, and the classifier predicts
+        assert np.allclose(learner.predict(learner.setting.images_NCHW), shown.probs_NC, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -141,10 +149,42 @@ def test_probe_is_scikit_learns_regression_on_unit_features_and_gives_unseen_cla
     learner.fit(given, 0)
     rows, labels = labelled_rows(given, 3, 0, 0, "cpu")
     x = learner.features_ND / np.linalg.norm(learner.features_ND, axis=1, keepdims=True)
-    model = LogisticRegression(C=TINY.probe_c, max_iter=1000).fit(x[rows.numpy()], labels.numpy())
+    x = x.astype(np.float64)  # converged, by another solver: how far one gets must not matter
+    model = LogisticRegression(C=TINY.probe_c, solver="newton-cg", tol=1e-8, max_iter=10_000)
+    model.fit(x[rows.numpy()], labels.numpy())
     expected = np.zeros((140, 4))
     expected[:, model.classes_] = model.predict_proba(x)
     assert np.allclose(learner.show().probs_NC, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gate_learns_from_all_labelled_junk_and_the_classifier_is_not_changed_by_it(name, tmp_path):
+    gated, plain = (make(name, tmp_path, options={"auxiliary": kind}) for kind in ("all", "undersampled"))
+    given = np.where(np.arange(140) % 2 == 0, POOL.labels_N, -1)  # 30 of 70 are non-iD, a class of iD has some 13
+    for learner in (gated, plain):
+        learner.fit(given, 0)
+    images, unseen = gated.setting.images_NCHW, given < 0
+    assert np.array_equal(gated.predict(images), plain.predict(images))
+    assert gated.show().probs_NC[unseen, 3].mean() > plain.show().probs_NC[unseen, 3].mean() + 0.05
+    unit = gated.show().head.features_ND
+    asked = np.flatnonzero(given >= 0)
+    model = LogisticRegression(C=TINY.probe_c, solver="newton-cg", tol=1e-8, max_iter=10_000)
+    expected = model.fit(unit[asked].astype(np.float64), given[asked]).predict_proba(unit)
+    assert np.allclose(gated.show().probs_NC, expected, atol=1e-4)
+
+
+def test_augmented_classifier_sees_affine_views_and_the_plain_one_the_images(tmp_path, monkeypatch):
+    seen, labelled = [], training.augment.labelled
+
+    def watched(x, generator, recipe, kind):
+        seen.append(kind)
+        return labelled(x, generator, recipe, kind)
+
+    monkeypatch.setattr(training.augment, "labelled", watched)
+    for options, kind in (({}, "none"), ({"augment": "affine"}, "affine")):
+        seen.clear()
+        make("supervised", tmp_path, options=options).fit(answers(), 0)
+        assert set(seen) == {kind}
 
 
 def test_labelled_non_id_samples_are_cut_to_the_mean_size_of_an_id_class():
@@ -294,8 +334,8 @@ def test_stage_0_representation_is_built_once_for_all_strategies_and_learners_of
 @pytest.mark.parametrize(
     ("changes", "builds"),
     [({"tune_epochs": 1}, 1), ({"con_epochs": 2}, 1), ({"probe_c": 1.0}, 1), ({"stop_id": 16}, 1),
-     ({"con_lr": 1e-3}, 2), ({"con_first_epochs": 2}, 2), ({"rotate": 5.0}, 2), ({"pooling": (1, 2, 2)}, 2), ({"widths": (8, 8, 8)}, 2),
-     ({"projection": (8, 8)}, 2)],
+     ({"con_lr": 1e-3}, 2), ({"con_first_epochs": 2}, 2), ({"rotate": 5.0}, 2), ({"pooling": (1, 2, 2)}, 2),
+     ({"widths": (8, 8, 8)}, 2),     ({"projection": (8, 8)}, 2)],
 )  # fmt: skip
 def test_representation_is_shared_where_its_own_numbers_are_the_same_and_only_there(
     changes, builds, tmp_path, monkeypatch
@@ -323,7 +363,8 @@ def test_resnet_learns_from_colour_images_of_32_px(name, tmp_path):
     given[:12] = np.arange(12) % 6
     learner.fit(given, 0)
     shown = learner.show()
-    assert shown.features_ND.shape == (40, 8 * chosen.net_width) and shown.probs_NC.shape == (40, 6)
+    width = chosen.sn_width if name == "supervised_sn" else chosen.net_width
+    assert shown.features_ND.shape == (40, 8 * width) and shown.probs_NC.shape == (40, 6)
     assert np.isfinite(shown.features_ND).all() and np.allclose(shown.probs_NC.sum(1), 1, atol=1e-4)
     back = learners.get(name)(Setting(images, 5, chosen, 0, Cache(tmp_path / "cache")))
     back.restore(from_bytes(to_bytes(learner.state())))
@@ -338,8 +379,16 @@ def test_resnet_learns_from_colour_images_of_32_px(name, tmp_path):
             {},
             "unknown learner 'supervized' (did you mean 'supervised'?); known: supervised, supervised_sn, contrastive",
         ),
-        ("supervised", {"features": "projected"}, "learner 'supervised' has no option 'features'; it has: none"),
-        ("probe", {"feature": "encoder"}, "learner 'probe' has no option 'feature' (did you mean 'features'?); it has: features"),
+        (
+            "supervised",
+            {"features": "projected"},
+            "learner 'supervised' has no option 'features'; it has: augment, auxiliary",
+        ),
+        (
+            "probe",
+            {"feature": "encoder"},
+            "learner 'probe' has no option 'feature' (did you mean 'features'?); it has: features",
+        ),
         (
             "contrastive",
             {"features": "pixels"},
