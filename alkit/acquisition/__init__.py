@@ -5,7 +5,8 @@ strategies, and the modules with an underscore what families share. To add a str
 below `@strategy(...)` and add the file to the imports here; the contract's tests then cover it too.
 """
 
-# isort: off  (tables list strategies in the order in which their families are imported)
+# Tables list strategies in the order in which their families are imported.
+# isort: off
 from alkit.acquisition import uncertainty, density, clusters
 from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients
 from alkit.acquisition import cautious, detectors, energy, entropic, purity, references, submodular

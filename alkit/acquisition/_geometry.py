@@ -1,4 +1,4 @@
-"""What strategies that cluster, cover or spread their picks share: candidate groups, chunks, k-means, weighted draws.
+"""What strategies that cluster, cover or spread their picks share: chunks, distances, k-means, weighted draws.
 
 Positions are put in random order before anything else, so that ties, duplicates and the seeding of k-means never
 depend on the order of the pool.
@@ -14,21 +14,10 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from alkit.acquisition.view import View
-
 CELLS = 2_000_000  # entries of a distance matrix that one thread holds at a time
 
 
 MINIBATCH_ABOVE = 2_000_000  # rows x clusters
-
-
-def candidate_groups(view: View, *, auxiliary_filter: bool) -> list[np.ndarray]:
-    """Unasked positions in random order; with the filter, those predicted non-iD as a second group. None is empty."""
-    positions = view.rng.permutation(view.unasked)
-    looks_id = np.ones(len(positions), bool)
-    if auxiliary_filter:
-        looks_id = view.probs_NC[positions].argmax(axis=1) != view.n_classes
-    return [group for group in (positions[looks_id], positions[~looks_id]) if len(group)]
 
 
 def by_chunks(function: Callable[[slice], np.ndarray], n: int, *, chunk: int) -> np.ndarray:
@@ -77,16 +66,23 @@ def k_means(rows_ND: np.ndarray, n_clusters: int, rng: np.random.Generator) -> t
         method = MiniBatchKMeans(n_clusters, n_init=1, batch_size=5000, random_state=seed)
     else:
         method = KMeans(n_clusters, n_init=1, random_state=seed)
-    # One thread: the order of a parallel sum would make the labels depend on the machine's core count.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: some stay empty
-        fitted = method.fit(rows_ND)
+    fitted = fit_on_one_thread(method, rows_ND)
 
     def squared(rows: slice) -> np.ndarray:
         offsets_BD = rows_ND[rows] - fitted.cluster_centers_[fitted.labels_[rows]]
         return np.einsum("nd,nd->n", offsets_BD, offsets_BD)
 
     return fitted.labels_, by_chunks(squared, len(rows_ND), chunk=max(1, CELLS // rows_ND.shape[1]))
+
+
+def fit_on_one_thread(method: KMeans | MiniBatchKMeans, rows_ND: np.ndarray) -> KMeans | MiniBatchKMeans:
+    """The k-means fitted to the rows; where these are fewer or nearer to each other than it likes, without a warning.
+
+    On one thread, because the order of a parallel sum would make the labels depend on the number of cores.
+    """
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: some stay empty
+        return method.fit(rows_ND)
 
 
 def rounds(cluster_N: np.ndarray, key_N: np.ndarray, rng: np.random.Generator, taken_K=0) -> np.ndarray:

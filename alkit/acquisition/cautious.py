@@ -58,7 +58,7 @@ def cautious_coverage(
     if len(nodes):
         options = dict(doubt=doubt, caution=caution, neighbours=neighbours, gates=gates, at_once=at_once)
         yield from (int(nodes[moment.asked]) for moment in moments(view, nodes, **options))
-        yield from view.rng.permutation(np.setdiff1d(view.unasked, nodes)).tolist()
+        yield from view.only_candidates(view.rng.permutation(np.setdiff1d(view.unlabelled, nodes))).tolist()
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,18 @@ def moments(view: View, nodes, *, doubt=3.0, caution=1.0, neighbours=50, gates="
     answers_M, doubt_M = view.answers_N[nodes].copy(), _doubt(view, nodes) ** doubt
     is_id_M, is_other_M = (answers_M >= 0) & (answers_M < view.n_classes), answers_M == view.n_classes
     purity.calibrate(is_id_M, is_other_M)
-    free_M, covered_M = answers_M == NOT_ASKED, np.zeros(len(nodes))
+    free_M, may_M, covered_M = answers_M == NOT_ASKED, np.isin(nodes, view.unasked), np.zeros(len(nodes))
     for node in np.flatnonzero(is_id_M):
         _cover(edges_MM, node, covered_M)
-    for count in range(int(free_M.sum())):
+    for count in range(int(may_M.sum())):
         if count % max(1, view.quota // REFRESHES) == 0:
             purity_M = purity(is_id_M, is_other_M)
             worth_M = purity_M * doubt_M
             gain_M = _gain(edges_MM, worth_M * free_M, covered_M)
-        node = int(np.where(free_M, (gain_M + 1e-12) * purity_M**caution, -1).argmax())
+        node = int(np.where(may_M, (gain_M + 1e-12) * purity_M**caution, -1).argmax())
         yield Moment(node, purity, purity_M, doubt_M, covered_M, gain_M, is_id_M, is_other_M)
-        free_M[node], answer = False, (view.live_N if at_once else view.answers_N)[nodes[node]]
+        free_M[node], may_M[node] = False, False
+        answer = (view.live_N if at_once else view.answers_N)[nodes[node]]
         if answer == view.n_classes:
             is_other_M[node] = True
             continue
@@ -116,11 +117,11 @@ def _check(**options: tuple[float, int]) -> None:
 
 
 def nodes_of(view: View, most: int) -> np.ndarray:
-    """At most `most` unasked positions and as many answered ones, at random; none where nothing is unasked."""
-    unasked, answered = view.unasked, np.flatnonzero(view.answers_N != NOT_ASKED)
-    if not len(unasked):
-        return unasked
-    return np.concatenate([view.rng.permutation(part)[:most] for part in (unasked, answered)])
+    """At most `most` unlabelled positions and as many answered ones, at random; none where all is answered."""
+    unlabelled, answered = view.unlabelled, np.flatnonzero(view.answers_N != NOT_ASKED)
+    if not len(unlabelled):
+        return unlabelled
+    return np.concatenate([view.rng.permutation(part)[:most] for part in (unlabelled, answered)])
 
 
 def _doubt(view: View, nodes: np.ndarray) -> np.ndarray:

@@ -1,16 +1,14 @@
 """Strategies on clusters of the feature space: Random(CL) and Distance(CL) of Kim, Kim and Hwang 2023, Algorithm 1."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
+from alkit.acquisition._geometry import fit_on_one_thread
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
 
@@ -44,7 +42,7 @@ class Clusters:
 
 
 @strategy("random_cl", citation=PAPER, needs=("features",), family="paper")
-def random_cl(view: View, *, exclude: Exclude = "count", normalise: bool = True) -> Iterator[int]:
+def random_cl(view: View, *, exclude: Exclude = "none", normalise: bool = True) -> Iterator[int]:
     """Random(CL): in rounds of N = quota samples, N_k of them uniformly at random from each cluster k.
 
     Clusters, shares and exclusion are Distance(CL)'s; so are cost and assumptions. OoD samples that form a cluster of
@@ -156,10 +154,7 @@ def _k_means(features_ND: np.ndarray, n_clusters: int, starts: int, *, seed: int
     """Labels (N,) and centroids (K, D) of seeded k-means, the best of `starts`."""
     n_clusters = min(n_clusters, _distinct_rows(features_ND, n_clusters))
     method = MiniBatchKMeans if len(features_ND) > MINIBATCH_ABOVE else KMeans
-    # One thread: the order of a parallel sum would make the labels depend on the machine's core count.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # rows that differ by rounding alone may share a centroid
-        fitted = method(n_clusters, n_init=starts, random_state=seed).fit(features_ND)
+    fitted = fit_on_one_thread(method(n_clusters, n_init=starts, random_state=seed), features_ND)
     return fitted.labels_, fitted.cluster_centers_
 
 
@@ -175,7 +170,7 @@ def _excluded(view: View, labels_N: np.ndarray, n_clusters: int, exclude: Exclud
     if exclude == "none" or not non_id.any():
         return None
     count_K = np.bincount(labels_N[non_id], minlength=n_clusters)
-    labelled_K = np.bincount(np.delete(labels_N, view.unasked), minlength=n_clusters)
+    labelled_K = np.bincount(np.delete(labels_N, view.unlabelled), minlength=n_clusters)
     proportion_K = count_K / np.maximum(labelled_K, 1)
     first, second = (count_K, proportion_K) if exclude == "count" else (proportion_K, count_K)
     return int(np.lexsort((-second, -first))[0])

@@ -43,7 +43,7 @@ def coreset(view: View) -> Iterator[int]:
         return
     # Centred, as distances are differences of inner products: they lose digits to a mean that all rows share.
     rows_ND = view.features_ND - view.features_ND.mean(axis=0, dtype=np.float64)
-    asked_MD, rows_ND = np.delete(rows_ND, view.unasked, axis=0), rows_ND[positions]
+    asked_MD, rows_ND = np.delete(rows_ND, view.unlabelled, axis=0), rows_ND[positions]
     nearest_N = nearest_squared(rows_ND, asked_MD)
     square_N = np.einsum("nd,nd->n", rows_ND, rows_ND)
     for _ in positions:
@@ -82,15 +82,16 @@ def probcover(
         raise ValueError(f"delta of probcover must be a radius, or 0 to choose it by purity, got {delta}")
     if candidates < 1:
         raise ValueError(f"candidates of probcover must be at least 1, got {candidates}")
-    positions = view.rng.permutation(view.unasked)
-    vertices, others = positions[:candidates], positions[candidates:]
-    if len(vertices):
+    positions = view.rng.permutation(view.unlabelled)
+    vertices, others = positions[:candidates], view.only_candidates(positions[candidates:])
+    may_V = np.isin(vertices, view.unasked)
+    if may_V.any():
         rows_VD = unit_rows(view.features_ND[vertices].astype(np.float64))
-        asked_MD = unit_rows(np.delete(view.features_ND, view.unasked, axis=0))
+        asked_MD = unit_rows(np.delete(view.features_ND, view.unlabelled, axis=0))
         radius = delta or pure_radius(rows_VD, view.n_classes + 1, purity, view.rng)
         covered_V = nearest_squared(rows_VD, asked_MD) < radius**2
         top = TOP if variant == "paper" else 1
-        for vertex in greedy_cover(ball_graph(rows_VD, radius), covered_V, top, view.rng):
+        for vertex in greedy_cover(ball_graph(rows_VD, radius), covered_V, top, view.rng, may_V):
             yield int(vertices[vertex])
     yield from others.tolist()
 
@@ -127,14 +128,23 @@ def ball_graph(rows_VD: np.ndarray, radius: float, *, cells: int = CELLS) -> np.
     return by_chunks(edges, n, chunk=max(1, cells // n))
 
 
-def greedy_cover(graph_VW: np.ndarray, covered_V: np.ndarray, top: int, rng: np.random.Generator) -> Iterator[int]:
-    """All vertices of a `ball_graph`, each drawn among the `top` of highest degree into what is uncovered yet."""
-    n = len(graph_VW)
-    full_V = np.bitwise_count(graph_VW).sum(axis=1, dtype=np.int64)
+def greedy_cover(
+    graph_VW: np.ndarray,
+    covered_V: np.ndarray,
+    top: int,
+    rng: np.random.Generator,
+    may_V: np.ndarray | None = None,
+) -> Iterator[int]:
+    """All vertices of a `ball_graph`, each drawn among the `top` of highest degree into what is uncovered yet.
+
+    `may_V` bool: the vertices that may be drawn, all where it is None; the others are there to be covered.
+    """
+    may_V = np.ones(len(graph_VW), bool) if may_V is None else may_V
+    full_V = np.where(may_V, np.bitwise_count(graph_VW).sum(axis=1, dtype=np.int64), 0)
     left_W = ~_packed(covered_V, graph_VW.shape[1])
     bound_V = full_V.copy()  # degrees only fall while covering goes on: an old degree bounds the present one
-    taken_V = np.zeros(n, bool)
-    for _ in range(n):
+    taken_V = np.zeros(len(graph_VW), bool)
+    for _ in range(int(may_V.sum())):
         best = _highest(graph_VW, left_W, bound_V, top)
         if not len(best):  # everything is covered: a new layer
             left_W = np.full_like(left_W, np.iinfo(np.uint64).max)

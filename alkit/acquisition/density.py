@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.special import logsumexp
 
 from alkit.acquisition._geometry import by_chunks
+from alkit.acquisition._open_set import id_labelled, non_id_labelled
 from alkit.acquisition.registry import strategy
+from alkit.acquisition.uncertainty import margins
 from alkit.acquisition.view import View, ranked
 
 HELD_OUT = 5  # of how many labels of a class one is kept from the fit
@@ -16,6 +19,9 @@ HELD_OUT = 5  # of how many labels of a class one is kept from the fit
 
 # Tried in turn until the covariance has a Cholesky factor.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
+
+
+Jitter = Literal["class", "shared"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Gaussians:
 
 
 @strategy("ddu", citation="Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs"), family="paper")
-def ddu(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
+def ddu(view: View, *, jitter: Jitter = "class") -> Iterator[int]:
     """Lowest density log sum_k pi_k N(h; mu_k, Sigma_k) first, a full-covariance Gaussian per labelled iD class.
 
     Cost: O(K n D^2), for the whitening of n features by each of K Gaussians. Assumes features in which classes are
@@ -38,19 +44,19 @@ def ddu(view: View, *, auxiliary_filter: bool = True) -> Iterator[int]:
     labels than features, its covariance is singular and the jitter decides much of its density. Without one labelled
     iD sample there is no density, and the order is random.
     """
-    labelled = (view.answers_N >= 0) & (view.answers_N < view.n_classes)
-    if labelled.any():
-        gaussians = fit_gaussians(view.features_ND[labelled], view.answers_N[labelled])
+    labelled = id_labelled(view)
+    if len(labelled):
+        gaussians = fit_gaussians(view.features_ND[labelled], view.answers_N[labelled], jitter=jitter)
         score_N = log_density(view.features_ND, gaussians)
     else:
         score_N = np.zeros(len(view.answers_N))
-    yield from ranked(view, score_N, auxiliary_filter=auxiliary_filter)
+    yield from ranked(view, score_N)
 
 
 @strategy(
     "ddu_gate", citation="alkit; density of Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs")
 )
-def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
+def ddu_gate(view: View, *, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
     """Smallest margin first within a band of density: above known non-iD samples, below what the iD labels cover well.
 
     rho(h) is the density of `ddu`, fitted to four of five labelled iD samples of each class. The band runs from the
@@ -68,21 +74,18 @@ def ddu_gate(view: View, *, auxiliary_filter: bool = True, low: float = 0.9, hig
     for name, quantile in (("low", low), ("high", high)):
         if not 0 <= quantile <= 1:
             raise ValueError(f"{name} of ddu_gate is a quantile and must lie in 0..1, got {quantile}")
-    positions = view.rng.permutation(view.unasked)
-    top2_N2 = np.partition(view.probs_NC[positions].astype(np.float64), -2, axis=1)[:, -2:]
-    score_N = top2_N2[:, 1] - top2_N2[:, 0]
+    positions = view.shuffled()
+    score_N = margins(view.probs_NC[positions])
     tier_N = np.zeros(len(positions), np.int64)
     fitted, held_out = _split(view)
     if len(fitted) and len(positions):
         gaussians = fit_gaussians(view.features_ND[fitted], view.answers_N[fitted])
         density_N = log_density(view.features_ND[positions], gaussians)
-        non_id = np.flatnonzero(view.answers_N == view.n_classes)
+        non_id = non_id_labelled(view)
         lowest = np.quantile(log_density(view.features_ND[non_id], gaussians), low) if len(non_id) else -np.inf
         highest = np.quantile(log_density(view.features_ND[held_out], gaussians), high) if len(held_out) else np.inf
         tier_N = np.where(density_N < lowest, 2, np.where(density_N > highest, 1, 0))
         score_N = np.where(tier_N == 2, -density_N, score_N)
-    if auxiliary_filter:
-        tier_N = np.where(view.probs_NC[positions].argmax(axis=1) == view.n_classes, tier_N + 3, tier_N)
     yield from positions[np.lexsort((score_N, tier_N))].tolist()
 
 
@@ -96,28 +99,45 @@ def _split(view: View) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(fitted), np.concatenate(held_out)
 
 
-def fit_gaussians(features_ND: np.ndarray, labels_N: np.ndarray) -> Gaussians:
-    """Gaussians of the classes that occur in `labels_N`; weights are class shares, covariances have n_k - 1 below."""
+def fit_gaussians(features_ND: np.ndarray, labels_N: np.ndarray, *, jitter: Jitter = "class") -> Gaussians:
+    """Gaussians of the classes that occur in `labels_N`; weights are class shares, covariances have n_k - 1 below.
+
+    The diagonal of a covariance is raised by the first of `JITTERS` that makes it positive definite: its own, or with
+    "shared" the largest that any class needs.
+    """
     classes, counts = np.unique(labels_N, return_counts=True)
     groups = [features_ND[labels_N == k].astype(np.float64) for k in classes]
+    covariances = [_covariance(group_ND) for group_ND in groups]
+    needs = [_smallest_jitter(*pair) for pair in zip(covariances, counts, strict=True)]
+    if jitter == "shared":
+        needs = [max(needs)] * len(needs)
     return Gaussians(
         mean_GD=np.stack([group_ND.mean(axis=0) for group_ND in groups]),
-        factor_GDD=np.stack([_factor(group_ND) for group_ND in groups]),
+        factor_GDD=np.stack([_factor(*pair) for pair in zip(covariances, needs, strict=True)]),
         log_weight_G=np.log(counts / counts.sum()),
     )
 
 
-def _factor(group_ND: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factor of the covariance plus the smallest jitter that makes it positive definite."""
-    n, dim = group_ND.shape
+def _covariance(group_ND: np.ndarray) -> np.ndarray:
     centred_ND = group_ND - group_ND.mean(axis=0)
-    covariance_DD = centred_ND.T @ centred_ND / max(n - 1, 1)
+    return centred_ND.T @ centred_ND / max(len(group_ND) - 1, 1)
+
+
+def _factor(covariance_DD: np.ndarray, jitter: float) -> np.ndarray:
+    """Lower Cholesky factor of the covariance plus the jitter; LinAlgError where that is not positive definite."""
+    return cholesky(covariance_DD + jitter * np.eye(len(covariance_DD)), lower=True)
+
+
+def _smallest_jitter(covariance_DD: np.ndarray, n: int) -> float:
+    """The smallest jitter that makes the covariance of `n` samples positive definite."""
+    dim = len(covariance_DD)
     # n <= D samples span less than the whole space: a factor without jitter could then only be a rounding accident.
     for jitter in JITTERS[1:] if n <= dim else JITTERS:
         try:
-            return cholesky(covariance_DD + jitter * np.eye(dim), lower=True)
+            _factor(covariance_DD, jitter)
         except LinAlgError:
             continue
+        return jitter
     raise LinAlgError(f"no jitter up to {JITTERS[-1]} makes the covariance of {n} x {dim} features positive definite")
 
 

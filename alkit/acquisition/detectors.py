@@ -44,9 +44,9 @@ def lfosa(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     classes at half strength and fall to the smaller mode. So purity is high, and what is bought is what the detector
     knows best already.
     """
-    positions, answered = view.rng.permutation(view.unasked), view.answers_N >= 0
+    positions, answered = view.rng.permutation(view.unlabelled), view.answers_N >= 0
     if not answered.any() or not len(positions):
-        yield from positions.tolist()
+        yield from view.only_candidates(positions).tolist()
         return
     temperature = torch.full((int(answered.sum()), 1), TEMPERATURE)
     if variant == "code":
@@ -56,7 +56,7 @@ def lfosa(view: View, *, variant: Variant = "paper") -> Iterator[int]:
         rows_ND[torch.from_numpy(answered)], view.answers_N[answered], view.n_classes + 1, temperature=temperature
     )
     score_U = lfosa_score(detector.logits(rows_ND[torch.from_numpy(positions)]), seed=seed_of(view))
-    yield from positions[np.argsort(-score_U, kind="stable")].tolist()
+    yield from view.only_candidates(positions[np.argsort(-score_U, kind="stable")]).tolist()
 
 
 def lfosa_score(logits_NC: np.ndarray, *, seed: int) -> np.ndarray:
@@ -91,9 +91,9 @@ def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
     as late as the auxiliary classifier sees to it. Ambiguous samples are unsure by labels and come first where it does
     not claim them.
     """
-    positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
-        yield from positions.tolist()
+        yield from view.only_candidates(positions).tolist()
         return
     rows_ND = _small_heads.inputs(view.features_ND)
     pool_UD = rows_ND[torch.from_numpy(positions)]
@@ -107,7 +107,7 @@ def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
         auxiliary_UC = softmax(auxiliary.logits(pool_UD), axis=1)
     precision = len(labelled) / answered.sum()
     by_score = bual_order(negative_U, positive_U, auxiliary_UC, precision, scaled=variant == "code")
-    yield from positions[by_score].tolist()
+    yield from view.only_candidates(positions[by_score]).tolist()
 
 
 def bual_order(

@@ -1,10 +1,11 @@
 """How easily a prediction flips along a ray, and LDM-S, which looks for samples that flip before most others do."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
-from alkit.acquisition._geometry import by_chunks, candidate_groups, draw, unit_rows
+from alkit.acquisition._geometry import by_chunks, draw, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View
 
@@ -14,7 +15,11 @@ CHUNK = 4096  # rows
 CLOSEST = 1e-30  # a smaller gap between logits is a tie
 
 
-SAME = 1e-12  # cosine distances that rounding alone can make
+Variant = Literal["paper", "code"]
+
+
+# Cosine distances up to this one count as 0: what rounding alone can make, and what the published code takes.
+SAME = {"paper": 1e-12, "code": 1e-5}
 
 
 @strategy(
@@ -23,7 +28,7 @@ SAME = 1e-12  # cosine distances that rounding alone can make
     needs=("head", "probs"),
     family="classic",
 )
-def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> Iterator[int]:
+def ldm(view: View, *, directions: int = 100, variant: Variant = "paper") -> Iterator[int]:
     """LDM-S: a random choice that favours a small least disagree metric and distance from what was picked before.
 
     The least disagree metric L_i of a sample is the smallest share of the pool whose prediction changes together with
@@ -36,8 +41,7 @@ def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> 
     estimate. Here each of `directions` Gaussian perturbations is used at all standard deviations at once: along a ray a
     prediction that has flipped stays flipped, so that the share that has flipped when sample i does is i's rank. This
     is the paper's estimator in the limit of a fine grid, and does not depend on the scale of the weights. The share is
-    taken over the unasked samples. The paper filters nothing; `auxiliary_filter` is this study's protocol: samples that
-    the classifier takes for non-iD come last, by the same rule among themselves.
+    taken over the unlabelled samples.
 
     Cost: O(directions n (D C + log n)) time, O(n C) memory, O(n D) per pick. Assumes a last layer that is linear in
     the features. Ambiguous samples near a boundary have the smallest metric and are bought first; OoD samples only
@@ -45,15 +49,14 @@ def ldm(view: View, *, directions: int = 100, auxiliary_filter: bool = True) -> 
     """
     if directions < 1:
         raise ValueError(f"directions of ldm must be at least 1, got {directions}")
-    groups = candidate_groups(view, auxiliary_filter=auxiliary_filter)
-    if not groups:
+    group = view.shuffled()
+    if not len(group):
         return
-    positions = np.concatenate(groups)
+    positions = np.concatenate([group, np.setdiff1d(view.unlabelled, group)])
     metric_N = np.empty(len(view.answers_N))
     metric_N[positions] = least_disagree_metric(view.head, positions, int(view.rng.integers(2**31)), directions)
-    for group in groups:
-        rows_ND = unit_rows(view.head.features_ND[group].astype(np.float64))
-        yield from (int(group[i]) for i in _seeding(rows_ND, metric_N[group], view.quota, view.rng))
+    rows_ND = unit_rows(view.head.features_ND[group].astype(np.float64))
+    yield from (int(group[i]) for i in _seeding(rows_ND, metric_N[group], view.quota, view.rng, variant))
 
 
 def inverse_gaps(logits_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,26 +106,32 @@ def perturbation(head: Head, seed: int, j: int) -> tuple[np.ndarray, np.ndarray]
     return rng.standard_normal(head.weight_CD.shape), rng.standard_normal(head.bias_C.shape)
 
 
-def seeding_weights(metric_N: np.ndarray, quota: int) -> np.ndarray:
-    """gamma (N,) of LDM-S: 1 for the `quota` smallest metrics, then falling, as heavy in sum as those and at most 1."""
+def seeding_weights(metric_N: np.ndarray, quota: int, variant: Variant = "paper") -> np.ndarray:
+    """gamma (N,) of LDM-S: 1 for the `quota` smallest metrics, then falling, as heavy in sum as those and at most 1.
+
+    L_q, which the fall is measured by, is the `quota`-th smallest metric, or the next one with the code's variant.
+    """
     order = np.argsort(metric_N, kind="stable")
     few, many = order[:quota], order[quota:]
-    gamma_N = np.exp(-np.maximum(metric_N - metric_N[few[-1]], 0) / metric_N[few[-1]])
+    metric_q = metric_N[many[0] if variant == "code" and len(many) else few[-1]]
+    gamma_N = np.exp(-np.maximum(metric_N - metric_q, 0) / metric_q)
     if gamma_N[many].sum() > 0:
         gamma_N[many] = np.minimum(gamma_N[many] * len(few) / gamma_N[many].sum(), 1)
     return gamma_N
 
 
-def _seeding(rows_ND: np.ndarray, metric_N: np.ndarray, quota: int, rng: np.random.Generator) -> Iterator[int]:
+def _seeding(
+    rows_ND: np.ndarray, metric_N: np.ndarray, quota: int, rng: np.random.Generator, variant: Variant = "paper"
+) -> Iterator[int]:
     """Indices 0..N-1, drawn as `ldm` says; rows of unit length, equal metrics by index."""
-    gamma_N, closest_N = seeding_weights(metric_N, quota), np.full(len(rows_ND), np.inf)
+    gamma_N, closest_N = seeding_weights(metric_N, quota, variant), np.full(len(rows_ND), np.inf)
     left_N = np.ones(len(rows_ND), bool)
     pick = int(metric_N.argmin())
     while True:
         yield pick
         left_N[pick] = False
         distance_N = 1 - rows_ND @ rows_ND[pick]
-        np.minimum(closest_N, np.where(distance_N > SAME, distance_N, 0), out=closest_N)
+        np.minimum(closest_N, np.where(distance_N > SAME[variant], distance_N, 0), out=closest_N)
         weight_N = np.where(left_N, (gamma_N * closest_N) ** 2, 0)
         if not weight_N.any():
             break

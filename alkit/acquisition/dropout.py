@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import entr, softmax
 
-from alkit.acquisition._geometry import by_chunks, candidate_groups, k_means, rounds
+from alkit.acquisition._geometry import by_chunks, k_means, rounds, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View, ranked
 
@@ -23,11 +23,10 @@ CHUNK = 2048  # rows
     needs=("head", "probs"),
     family="classic",
 )
-def bald(view: View, *, passes: int = 20, rate: float = 0.5, auxiliary_filter: bool = True) -> Iterator[int]:
+def bald(view: View, *, passes: int = 20, rate: float = 0.5) -> Iterator[int]:
     """Highest mutual information of label and weights first, H(mean_t p_t) - mean_t H(p_t) over dropout passes t.
 
-    `passes` draws of dropout at `rate`, independent for each sample. The papers filter nothing; `auxiliary_filter` is
-    this study's protocol: samples that the classifier takes for non-iD come last.
+    `passes` draws of dropout at `rate`, independent for each sample.
 
     Cost: O(passes n D C) time and O(n) memory. Assumes that dropout at the last layer stands for doubt about the
     weights. Ambiguous samples, on whose flat probabilities all passes agree, score low, which is what BALD is for. OoD
@@ -37,32 +36,33 @@ def bald(view: View, *, passes: int = 20, rate: float = 0.5, auxiliary_filter: b
     score_N = np.zeros(len(view.answers_N))
     if len(view.unasked):
         seed = int(view.rng.integers(2**31))
-        score_N[view.unasked] = mutual_information(view.head, view.unasked, seed, passes=passes, rate=rate)
-    yield from ranked(view, -score_N, auxiliary_filter=auxiliary_filter)
+        score_N[view.unlabelled] = mutual_information(view.head, view.unlabelled, seed, passes=passes, rate=rate)
+    yield from ranked(view, -score_N)
 
 
 @strategy("dropquery", citation="Gupte et al. 2024 (TMLR), arXiv 2401.14555", needs=("head", "probs"), family="classic")
-def dropquery(view: View, *, passes: int = 3, rate: float = 0.75, auxiliary_filter: bool = True) -> Iterator[int]:
+def dropquery(view: View, *, passes: int = 3, rate: float = 0.75) -> Iterator[int]:
     """Samples whose prediction more than half of the dropout passes change, spread over quota clusters.
 
     The changed ones are clustered by k-means into as many clusters as the quota asks for, on the classifier's features;
     the nearest to each centre come first, in a random order of clusters, then the second nearest, and so on. After
-    them come the others, most changed predictions first. The paper asks for one batch only, and filters nothing;
-    `auxiliary_filter` is this study's protocol: samples that the classifier takes for non-iD come last, by the same
-    rule among themselves. Three passes are the paper's; a rate of 0.75 is the published configuration's.
+    them come the others, most changed predictions first. The paper asks for one batch only. Three passes are the
+    paper's; a rate of 0.75 is the published configuration's.
 
     Cost: O(passes n D C), and k-means, O(n quota D) per iteration. Assumes that a prediction that survives dropout is
     right. Ambiguous samples flip and are candidates, OoD ones too; being spread by clusters, both get a share by the
     space that they take up rather than by their number.
     """
     _check(passes, rate, "dropquery")
-    for group in candidate_groups(view, auxiliary_filter=auxiliary_filter):
-        changed = changed_share(view.head, group, int(view.rng.integers(2**31)), passes=passes, rate=rate)
-        unstable, others = group[changed > 0.5], changed <= 0.5
-        if len(unstable):
-            cluster, squared = k_means(view.head.features_ND[unstable], view.quota, view.rng)
-            yield from unstable[rounds(cluster, squared, view.rng)].tolist()
-        yield from group[others][np.argsort(-changed[others], kind="stable")].tolist()
+    group = view.shuffled()
+    if not len(group):
+        return
+    changed = changed_share(view.head, group, int(view.rng.integers(2**31)), passes=passes, rate=rate)
+    unstable, others = group[changed > 0.5], changed <= 0.5
+    if len(unstable):
+        cluster, squared = k_means(unit_rows(view.head.features_ND[unstable]), view.quota, view.rng)
+        yield from unstable[rounds(cluster, squared, view.rng)].tolist()
+    yield from group[others][np.argsort(-changed[others], kind="stable")].tolist()
 
 
 def mutual_information(head: Head, positions: np.ndarray, seed: int, *, passes: int, rate: float) -> np.ndarray:

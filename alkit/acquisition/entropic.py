@@ -43,9 +43,9 @@ def eoal(view: View) -> Iterator[int]:
     classes are separable one against the rest. OoD samples near known ones score high; an OoD cluster of which none is
     labelled is bought like an iD one. Ambiguous samples leave two heads unsure and come late.
     """
-    positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
-        yield from positions.tolist()
+        yield from view.only_candidates(positions).tolist()
         return
     rows_ND, answered, rejects = _small_heads.inputs(view.features_ND), view.answers_N >= 0, non_id_labelled(view)
     rows_UD, rows_MD = rows_ND[torch.from_numpy(positions)], rows_ND[torch.from_numpy(answered)]
@@ -65,8 +65,9 @@ def eoal(view: View) -> Iterator[int]:
     if len(candidates):
         cluster_C = finch(rows_UD[torch.from_numpy(candidates)].numpy(), at_most=view.quota, rng=view.rng)
         first = np.unique(cluster_C, return_index=True)[1]  # clusters in the order of their best members
-        yield from in_turn([positions[candidates[cluster_C == cluster_C[i]]] for i in np.sort(first)])
-    yield from positions[rest].tolist()
+        queues = [positions[candidates[cluster_C == cluster_C[i]]] for i in np.sort(first)]
+        yield from in_turn([view.only_candidates(queue) for queue in queues])
+    yield from view.only_candidates(positions[rest]).tolist()
 
 
 def eoal_score(known_NK: np.ndarray, distance_NM: np.ndarray | None) -> np.ndarray:

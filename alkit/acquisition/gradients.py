@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from alkit.acquisition._geometry import by_chunks, candidate_groups, draw, k_means, rounds, unit_rows
+from alkit.acquisition._geometry import by_chunks, draw, k_means, rounds, unit_rows
 from alkit.acquisition.disagreement import flip_rate, inverse_gaps
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View
@@ -19,24 +19,25 @@ SAME = 1e-12  # squared distances, relative to the squared lengths, that roundin
 @strategy(
     "badge", citation="Ash et al. 2020 (ICLR), Algorithm 1, arXiv 1906.03671", needs=("head", "probs"), family="classic"
 )
-def badge(view: View, *, variant: Literal["paper", "code"] = "paper", auxiliary_filter: bool = True) -> Iterator[int]:
+def badge(view: View, *, variant: Literal["paper", "code"] = "paper") -> Iterator[int]:
     """k-means++ draws among gradients g_i = (p_i - e_y) h_i^T, y the predicted class: probability ~ D_i^2.
 
     D_i is the distance of g_i to the closest gradient that was picked. C = K + 1 outputs count, the auxiliary class
     included. `variant`: k-means++ begins at random ("paper"), the published code at the longest gradient. Where all
-    that is left equals what was picked, the order is random. The paper filters nothing; `auxiliary_filter` is this
-    study's protocol: samples that the classifier takes for non-iD come last, by the same rule among themselves.
+    that is left equals what was picked, the order is random.
 
     Cost: O(n (D + C)) time per pick and O(n (D + C)) memory: |g_i - g_j|^2 = |a_i|^2 |h_i|^2 + |a_j|^2 |h_j|^2
     - 2 (a_i . a_j) (h_i . h_j) for a = p - e_y, so that gradients of length C D are never formed. Assumes that the
     predicted label is good enough for the gradient's direction. Ambiguous and OoD samples both have long gradients and
     are bought early; a group of either is bought once rather than over and over.
     """
-    for group in candidate_groups(view, auxiliary_filter=auxiliary_filter):
-        residual_NC = view.probs_NC[group].astype(np.float64)
-        residual_NC[np.arange(len(group)), residual_NC.argmax(axis=1)] -= 1
-        features_ND = view.head.features_ND[group].astype(np.float64)
-        yield from (int(group[i]) for i in _k_means_plus_plus(residual_NC, features_ND, variant, view.rng))
+    group = view.shuffled()
+    if not len(group):
+        return
+    residual_NC = view.probs_NC[group].astype(np.float64)
+    residual_NC[np.arange(len(group)), residual_NC.argmax(axis=1)] -= 1
+    features_ND = view.head.features_ND[group].astype(np.float64)
+    yield from (int(group[i]) for i in _k_means_plus_plus(residual_NC, features_ND, variant, view.rng))
 
 
 def gradient_distances(residual_NC, features_ND, length_N, pick: int) -> np.ndarray:
@@ -73,9 +74,7 @@ def _k_means_plus_plus(residual_NC, features_ND, variant: str, rng: np.random.Ge
     needs=("head", "probs"),
     family="classic",
 )
-def alfa_mix(
-    view: View, *, cap: float = 0.2, variant: Literal["paper", "code"] = "paper", auxiliary_filter: bool = True
-) -> Iterator[int]:
+def alfa_mix(view: View, *, cap: float = 0.2, variant: Literal["paper", "code"] = "paper") -> Iterator[int]:
     """Samples whose prediction changes when a little of a labelled class is mixed into their features, spread out.
 
     A sample's features z are mixed with each anchor a, the mean features of a class's labelled samples (of all labelled
@@ -87,8 +86,7 @@ def alfa_mix(
     in random order. `variant`: the paper holds mixing weights in [0, e], so that features move towards the anchor
     only; the published code does not, and what it computes is z + e |a - z| g / |g|, the anchor's direction cancelling.
 
-    The paper filters nothing; `auxiliary_filter` is this study's protocol: samples that the classifier takes for
-    non-iD come last, by the same rule among themselves. Cost: O(n D C) per anchor for all epsilons at once, as mixtures
+    Cost: O(n D C) per anchor for all epsilons at once, as mixtures
     lie on a ray in epsilon; k-means is O(n quota D) per iteration. Assumes a linear last layer, and that features of
     known classes explain the pool. Ambiguous samples flip first; OoD samples do where they lie near a boundary, and
     then take as many clusters as they fill.
@@ -96,13 +94,15 @@ def alfa_mix(
     if not 0 < cap <= 1:
         raise ValueError(f"cap of alfa_mix must lie in (0, 1], got {cap}")
     anchors_AD = anchors(view)
-    for group in candidate_groups(view, auxiliary_filter=auxiliary_filter):
-        flips = _flips(mixing_rate(view.head, group, anchors_AD, clip=variant == "paper"), cap, view)
-        if flips.any():
-            rows_ND = unit_rows(view.head.features_ND[group[flips]])
-            cluster, squared = k_means(rows_ND, view.quota, view.rng)
-            yield from group[flips][rounds(cluster, squared, view.rng)].tolist()
-        yield from group[~flips].tolist()
+    group = view.shuffled()
+    if not len(group):
+        return
+    flips = _flips(mixing_rate(view.head, group, anchors_AD, clip=variant == "paper"), cap, view)
+    if flips.any():
+        rows_ND = unit_rows(view.head.features_ND[group[flips]])
+        cluster, squared = k_means(rows_ND, view.quota, view.rng)
+        yield from group[flips][rounds(cluster, squared, view.rng)].tolist()
+    yield from group[~flips].tolist()
 
 
 def anchors(view: View) -> np.ndarray:

@@ -37,9 +37,9 @@ def ccal(view: View) -> Iterator[int]:
     fall below t as soon as most of the pool is nearer to labels; ambiguous samples, near a class and unlike its labels,
     pass and have a high D, and labelled non-iD samples hold back nothing, as the method looks at iD labels alone.
     """
-    positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
-        yield from positions.tolist()
+        yield from view.only_candidates(positions).tolist()
         return
     labels_M = view.answers_N[labelled]
     similarity_U, index_U = nearest(view.features_ND[positions], view.features_ND[labelled])
@@ -47,7 +47,8 @@ def ccal(view: View) -> Iterator[int]:
     score_U = ccal_score(similarity_U, labels_M[index_U], detail_UK)
     by_score = np.argsort(-score_U, kind="stable")
     nearest_class = labels_M[index_U][by_score]
-    yield from in_turn([positions[by_score[nearest_class == k]] for k in view.rng.permutation(view.n_classes)])
+    queues = [positions[by_score[nearest_class == k]] for k in view.rng.permutation(view.n_classes)]
+    yield from in_turn([view.only_candidates(queue) for queue in queues])
 
 
 def ccal_score(similarity_N: np.ndarray, class_N: np.ndarray, detail_NK: np.ndarray) -> np.ndarray:
@@ -98,9 +99,9 @@ def mqnet(view: View) -> Iterator[int]:
     trade-off holds for the pool. OoD samples far from all labels have a low q, and ambiguous samples a high u and a
     fair q: they come late only once labelled ones have taught the network that purity counts.
     """
-    positions, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
-        yield from positions.tolist()
+        yield from view.only_candidates(positions).tolist()
         return
     purity_U = nearest(view.features_ND[positions], view.features_ND[labelled])[0]
     inputs_U2 = mqnet_inputs(closed_entropy(view.probs_NC[positions]), purity_U)
@@ -108,7 +109,7 @@ def mqnet(view: View) -> Iterator[int]:
         score_U = _meta_net(view, *_meta_set(view))(inputs_U2)
     else:
         score_U = inputs_U2.sum(axis=1)
-    yield from positions[np.argsort(-score_U, kind="stable")].tolist()
+    yield from view.only_candidates(positions[np.argsort(-score_U, kind="stable")]).tolist()
 
 
 def mqnet_inputs(informativeness_N: np.ndarray, purity_N: np.ndarray) -> np.ndarray:

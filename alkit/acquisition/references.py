@@ -24,7 +24,7 @@ def oracle_random(view: View) -> Iterator[int]:
     Cost: O(n). Assumes an oracle that no one has. Buys iD samples in the pool's own proportions, no ambiguous and no
     OoD sample: what choice among iD samples is worth is the difference to it.
     """
-    yield from random(view, auxiliary_filter=False)
+    yield from random(view)
 
 
 @strategy("oracle_margin", citation="alkit (reference line)", needs=("probs",), family="reference")
@@ -34,4 +34,4 @@ def oracle_margin(view: View) -> Iterator[int]:
     Cost: O(n C) + O(n log n). Assumes an oracle that no one has, and what margin assumes. Buys no ambiguous and no OoD
     sample: what margin could gain from a perfect gate is its difference to `margin`.
     """
-    yield from margin(view, auxiliary_filter=False)
+    yield from margin(view)

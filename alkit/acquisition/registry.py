@@ -11,8 +11,10 @@ the end of this file; the contract's tests read the registry and then cover it t
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_type_hints
+
+import numpy as np
 
 from alkit.acquisition.view import View
 from alkit.options import check_name, check_value
@@ -89,7 +91,31 @@ def check_options(name: str, options: Mapping[str, object]) -> None:
         check_value(value, types[option], f"{option} of strategy {name!r}")
 
 
-def order(name: str, view: View, **options) -> Iterator[int]:
-    """The order in which strategy `name` asks; name and options are checked now, the work begins at the first item."""
+def order(name: str, view: View, *, auxiliary_filter: bool = True, **options) -> Iterator[int]:
+    """The order in which strategy `name` asks; name and options are checked now, the work begins at the first item.
+
+    With `auxiliary_filter` the strategy first orders the samples whose largest probability is not on the auxiliary
+    class, and once these are used up the others (Kim, Kim and Hwang 2023 drop those from the candidates; here they come
+    last, so that a stage can always go on). A reference line needs no filter: the loop passes over non-iD samples.
+    """
     check_options(name, options)
-    return STRATEGIES[name].function(view, **options)
+    check_value(auxiliary_filter, bool, "auxiliary_filter")
+    known = STRATEGIES[name]
+    return _in_passes(known.function, view, options, filtered=auxiliary_filter and not known.reference)
+
+
+def _in_passes(function: Callable, view: View, options: Mapping, *, filtered: bool) -> Iterator[int]:
+    """The strategy's order of all candidates, or with the filter of those that look iD and then of the others."""
+    unasked = view.unasked
+    looks_id = view.probs_NC[unasked].argmax(axis=1) != view.n_classes
+    nothing_known = len(unasked) == 0 or len(view.unlabelled) == len(view.answers_N)
+    if not filtered or nothing_known or looks_id.all() or not looks_id.any():
+        yield from function(view, **options)
+        return
+    passes = []  # made before anything is asked: a view's live answers must begin as the stage's
+    for part in (unasked[looks_id], unasked[~looks_id]):
+        candidates_N = np.zeros(len(view.answers_N), bool)
+        candidates_N[part] = True
+        passes.append(replace(view, candidates_N=candidates_N))
+    for one in passes:
+        yield from function(one, **options)

@@ -53,16 +53,16 @@ def similar(view: View, *, objective: Literal["flcmi", "logdetcmi"] = "flcmi") -
     diagonal. Where P leaves flcmi no sample to gain from (it is 0 for every A), it is maximised without P. With no
     labelled iD sample the order is random.
 
-    Both need every pair of candidates, so that greedy runs on 5,000 drawn at random, with at most 500 of Q and of P
-    each, also at random; once a quarter of them is taken, the next block is drawn from all that is left. The published
-    code works on partitions of the pool, too.
+    The ground set are the candidates. Both objectives need every pair of them, so that greedy runs on 5,000 drawn at
+    random, with at most 500 of Q and of P each, also at random; once a quarter of them is taken, the next block is
+    drawn from all that is left. The published code works on partitions of the pool, too.
 
     Cost: O(B^2 (C + D)) once per block of B for flcmi, and O(B) for each gain that lazy greedy looks at; for logdetcmi
     O(B (C + D + |Q| + |P| + t)) for the t-th sample. Assumes that gradients of iD samples are alike and unlike those of
     non-iD ones. OoD samples like a labelled one gain nothing; an ambiguous sample, whose gradient is long towards
     two classes, has few of its like in Q: both objectives pass over it as long as there is what is plainly like Q.
     """
-    left, labelled = view.rng.permutation(view.unasked), id_labelled(view)
+    left, labelled = view.shuffled(), id_labelled(view)
     if not len(labelled):
         yield from left.tolist()
         return

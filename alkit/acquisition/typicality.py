@@ -48,7 +48,8 @@ def typiclust(
             raise ValueError(f"{option} of typiclust must be at least {least}, got {value}")
     positions = view.rng.permutation(len(view.answers_N))
     asked_N = view.answers_N[positions] >= 0
-    if asked_N.all():
+    may_N = np.isin(positions, view.unasked)
+    if not may_N.any():
         return
     rows_ND = unit_rows(view.features_ND[positions])
     cluster_N, _ = k_means(rows_ND, min(int(asked_N.sum()) + view.quota, max_clusters), view.rng)
@@ -57,9 +58,12 @@ def typiclust(
     visits = np.lexsort((-size_K, asked_K))
     for wave in (visits[size_K[visits] > min_size], visits[size_K[visits] <= min_size]):
         queues = [np.flatnonzero((cluster_N == k) & ~asked_N) for k in wave]
-        while queues := [queue for queue in queues if len(queue)]:
+        queues = [queue[np.argsort(~may_N[queue], kind="stable")] for queue in queues]  # candidates before the others
+        while queues := [queue for queue in queues if len(queue) and may_N[queue[0]]]:
             for i, queue in enumerate(queues):
-                pick = int(typicality(rows_ND[queue[:BLOCK]], neighbours, squared=variant == "code").argmax())
+                block = queue[:BLOCK]
+                typical = typicality(rows_ND[block], neighbours, squared=variant == "code")
+                pick = int(np.where(may_N[block], typical, -1).argmax())
                 yield int(positions[queue[pick]])
                 queues[i] = np.delete(queue, pick)
 
@@ -105,15 +109,15 @@ def cold_start(view: View, *, temperature: float = 0.2, references: int = 4096) 
     if references < 1:
         raise ValueError(f"references of cold_start must be at least 1, got {references}")
     positions = view.rng.permutation(len(view.answers_N))
-    unasked_N = view.answers_N[positions] < 0
-    if not unasked_N.any():
+    may_N, asked_N = np.isin(positions, view.unasked), view.answers_N[positions] >= 0
+    if not may_N.any():
         return
     rows_ND = unit_rows(view.features_ND[positions])
     cluster_N, _ = k_means(rows_ND, view.n_classes + 1, view.rng)
-    asked_K = np.bincount(cluster_N[~unasked_N], minlength=cluster_N.max() + 1)
-    confidence_N = contrast_confidence(rows_ND, temperature, references)[unasked_N]
-    taken_K = asked_K[: cluster_N[unasked_N].max() + 1]
-    yield from positions[unasked_N][rounds(cluster_N[unasked_N], confidence_N, view.rng, taken_K)].tolist()
+    asked_K = np.bincount(cluster_N[asked_N], minlength=cluster_N.max() + 1)
+    confidence_N = contrast_confidence(rows_ND, temperature, references)[may_N]
+    taken_K = asked_K[: cluster_N[may_N].max() + 1]
+    yield from positions[may_N][rounds(cluster_N[may_N], confidence_N, view.rng, taken_K)].tolist()
 
 
 def contrast_confidence(rows_ND: np.ndarray, temperature: float, references: int) -> np.ndarray:

@@ -32,8 +32,8 @@ class View:
     non-iD. `quota` is the number of iD answers that the stage wants; `rng` the strategy's own random stream; `head` the
     classifier's last layer, for strategies whose needs name it. `live_N` are the answers as they come within the stage:
     it holds the answer to what a strategy yielded once the strategy is resumed. Without it, it is `answers_N`, as if
-    nobody answered. The arrays are made read-only. ValueError where shapes, answers or the quota do not fit together,
-    or where a learner diverged (values not finite).
+    nobody answered. `candidates_N` bool: what may be asked, all where it is None. The arrays are made read-only.
+    ValueError where shapes, answers or the quota do not fit together, or where a learner diverged (values not finite).
     """
 
     features_ND: np.ndarray
@@ -44,20 +44,38 @@ class View:
     rng: np.random.Generator = field(compare=False)
     head: Head | None = None
     live_N: np.ndarray | None = field(default=None, compare=False)
+    candidates_N: np.ndarray | None = None
 
     def __post_init__(self):
         if self.live_N is None:
             object.__setattr__(self, "live_N", self.answers_N)
         _check_view(self)
-        for name in ("features_ND", "probs_NC", "answers_N", "live_N"):
-            object.__setattr__(self, name, _read_only(getattr(self, name)))
+        for name in ("features_ND", "probs_NC", "answers_N", "live_N", "candidates_N"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _read_only(getattr(self, name)))
         if self.head is not None:
             object.__setattr__(self, "head", Head(*map(_read_only, vars(self.head).values())))
 
     @property
-    def unasked(self) -> np.ndarray:
-        """Pool positions that the oracle has not answered, ascending."""
+    def unlabelled(self) -> np.ndarray:
+        """Pool positions without an answer, ascending: what is known of the pool beside the labels."""
         return np.flatnonzero(self.answers_N == NOT_ASKED)
+
+    @property
+    def unasked(self) -> np.ndarray:
+        """Pool positions that a strategy may yield, ascending: those without an answer that are candidates."""
+        return self.only_candidates(self.unlabelled)
+
+    def only_candidates(self, positions: np.ndarray) -> np.ndarray:
+        """Those of these unlabelled `positions` that are candidates, in the order given."""
+        return positions if self.candidates_N is None else positions[self.candidates_N[positions]]
+
+    def shuffled(self) -> np.ndarray:
+        """The unasked positions in random order, drawn from `rng`.
+
+        All unlabelled ones are drawn, so that the candidates are in the same order whoever else is one.
+        """
+        return self.only_candidates(self.rng.permutation(self.unlabelled))
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -82,6 +100,8 @@ def _check_view(view: View) -> None:
         raise ValueError(f"answers must lie in -1..{view.n_classes}, got {span}")
     if not np.array_equal(view.live_N, view.answers_N):
         raise ValueError("live answers must begin as the stage's answers: what is answered later comes into them later")
+    if view.candidates_N is not None and (view.candidates_N.shape != (n,) or view.candidates_N.dtype != bool):
+        raise ValueError(f"candidates must be {n} booleans, got {view.candidates_N.shape} of {view.candidates_N.dtype}")
     if view.head is not None:
         _check_head(view.head, view.probs_NC.shape)
     if view.quota < 1:
@@ -97,15 +117,7 @@ def _check_head(head: Head, shape: tuple[int, int]) -> None:
         raise ValueError("head holds values that are not finite: did the learner diverge?")
 
 
-def ranked(view: View, score_N: np.ndarray, *, auxiliary_filter: bool) -> Iterator[int]:
-    """Unasked positions by ascending score; equal scores in random order, so that the pool's own order never matters.
-
-    With `auxiliary_filter`, samples whose largest probability is on the auxiliary class come after all others (Kim,
-    Kim and Hwang 2023 drop them from the candidates; here they come last, so that a stage can always go on).
-    """
-    positions = view.rng.permutation(view.unasked)
-    positions = positions[np.argsort(score_N[positions], kind="stable")]
-    if auxiliary_filter:
-        looks_id = view.probs_NC[positions].argmax(axis=1) != view.n_classes
-        positions = np.concatenate([positions[looks_id], positions[~looks_id]])
-    yield from positions.tolist()
+def ranked(view: View, score_N: np.ndarray) -> Iterator[int]:
+    """Unasked positions by ascending score; equal scores in random order, so that pool order never matters."""
+    positions = view.shuffled()
+    yield from positions[np.argsort(score_N[positions], kind="stable")].tolist()

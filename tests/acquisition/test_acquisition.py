@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from reference import strategies as references
+from scipy.special import entr
 from scipy.stats import multivariate_normal
 
 from alkit.acquisition import FAMILIES, NOT_ASKED, STRATEGIES, Head, View, check_options, family, get, order, strategy
@@ -163,8 +164,8 @@ def test_registry_entries_are_complete_and_defaults_are_valid(name):
     ("name", "options", "message"),
     [
         ("entropi", {}, r"unknown strategy 'entropi' \(did you mean 'entropy'\?\); known: .*distance_cl.*random_cl"),
-        ("entropy", {"auxilary_filter": True}, r"no option 'auxilary_filter' \(did you mean 'auxiliary_filter'\?\)"),
-        ("distance_cl", {"auxiliary_filter": True}, "it has: exclude, normalise"),
+        ("distance_cl", {"exclud": "none"}, r"no option 'exclud' \(did you mean 'exclude'\?\); it has: exclude, norm"),
+        ("entropy", {"variant": "paper"}, "strategy 'entropy' has no option 'variant'; it has: none"),
         ("entropy", {"auxiliary_filter": 1}, "must be True or False, got 1"),
         ("entropy", {"auxiliary_filter": "False"}, "must be True or False, got 'False'"),
         ("distance_cl", {"exclude": "counts"}, "must be one of count, proportion, none, got 'counts'"),
@@ -206,6 +207,8 @@ def test_families_are_those_of_the_registry_and_an_extension_makes_a_strategy_ou
         ({"answers_N": np.full(60, -1.0)}, "answers must be integers"),
         ({"answers_N": np.full(60, 4)}, "answers must lie in -1..3"),
         ({"quota": 0}, "quota must be at least 1"),
+        ({"candidates_N": np.ones(59, bool)}, "candidates must be 60 booleans"),
+        ({"candidates_N": np.ones(60)}, "candidates must be 60 booleans, got .* of float64"),
         ({"head": make_head(make_pool(n=59))}, "a head must be of shapes"),
         ({"head": make_head(make_pool(n_classes=2))}, "a head must be of shapes"),
         ({"head": Head(np.zeros((60, 4)), np.full((4, 4), np.nan), np.zeros(4))}, "head holds values that are not"),
@@ -218,10 +221,12 @@ def test_view_refuses_what_does_not_fit_together(change, message):
 
 def test_view_shows_the_documented_fields_alone_and_none_can_be_written():
     view = make_view(CASES["ordinary"])
-    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head", "live_N"}
+    documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head", "live_N", "candidates_N"}
     assert {f.name for f in dataclasses.fields(view)} == set(vars(view)) == documented
-    assert {name for name in dir(view) if not name.startswith("_")} == documented | {"unasked"}
-    for name in ("features_ND", "probs_NC", "answers_N", "live_N"):
+    asked_of_it = {"unasked", "unlabelled", "only_candidates", "shuffled"}
+    assert {name for name in dir(view) if not name.startswith("_")} == documented | asked_of_it
+    view = dataclasses.replace(view, candidates_N=np.ones(60, bool))
+    for name in ("features_ND", "probs_NC", "answers_N", "live_N", "candidates_N"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(view, name)[0] = 0
     for part in vars(view.head).values():
@@ -242,22 +247,105 @@ def test_uncertainty_orders_agree_with_their_definitions(name, seed):
     assert (np.diff(scores) >= -1e-9).all()
 
 
-@pytest.mark.parametrize("name", [name for name, known in STRATEGIES.items() if "auxiliary_filter" in known.options])
+NOT_REFERENCES = [name for name, known in STRATEGIES.items() if not known.reference]
+
+
+@pytest.mark.parametrize("name", NOT_REFERENCES)
 def test_auxiliary_filter_puts_predicted_non_id_last(name):
     view = make_view(CASES["ordinary"])
-    predicted_non_id = [bool(view.probs_NC[i].argmax() == 3) for i in order(name, view)]
+    picks = list(order(name, view))
+    assert sorted(picks) == view.unasked.tolist()
+    predicted_non_id = [bool(view.probs_NC[i].argmax() == 3) for i in picks]
     assert 5 < sum(predicted_non_id) < len(predicted_non_id) - 5
     assert predicted_non_id == sorted(predicted_non_id)
     unfiltered = order(name, make_view(CASES["ordinary"]), auxiliary_filter=False)
     assert [bool(view.probs_NC[i].argmax() == 3) for i in unfiltered] != predicted_non_id
 
 
+@pytest.mark.parametrize("name", ["oracle_random", "oracle_margin"])
+def test_reference_lines_need_no_filter(name):
+    on, off = (list(order(name, make_view(CASES["ordinary"]), auxiliary_filter=choice)) for choice in (True, False))
+    assert on == off
+
+
 @pytest.mark.parametrize("name", RANKED)
-def test_auxiliary_filter_keeps_the_score_order_on_both_sides(name):
-    off = list(order(name, make_view(CASES["ordinary"]), auxiliary_filter=False))
-    predicted = CASES["ordinary"]["probs_NC"].argmax(axis=1)
-    expected = [i for i in off if predicted[i] != 3] + [i for i in off if predicted[i] == 3]
-    assert list(order(name, make_view(CASES["ordinary"]), auxiliary_filter=True)) == expected
+def test_auxiliary_filter_is_the_old_one_pick_for_pick(name):
+    """Until 0.1.0 these strategies ordered all unasked samples and moved those predicted non-iD behind the others."""
+    score_N = {
+        "random": lambda view: np.zeros(len(view.answers_N)),
+        "least_confidence": lambda view: view.probs_NC.max(axis=1),
+        "entropy": lambda view: -entr(view.probs_NC.astype(np.float64)).sum(axis=1),
+        "margin": lambda view: -np.diff(np.sort(view.probs_NC.astype(np.float64), axis=1)[:, :-3:-1])[:, 0],
+        "ddu": lambda view: ddu_density(view),
+    }[name]
+    for seed in range(5):
+        pool = make_pool(n=300, seed=seed)
+        view = make_view(pool, seed)
+        positions = view.rng.permutation(np.flatnonzero(view.answers_N == NOT_ASKED))
+        positions = positions[np.argsort(score_N(view)[positions], kind="stable")]
+        looks_id = view.probs_NC[positions].argmax(axis=1) != 3
+        picks = list(order(name, make_view(pool, seed)))
+        assert picks[: looks_id.sum()] == positions[looks_id].tolist()
+        if name == "random":  # a second draw
+            assert sorted(picks) == sorted(positions)
+        else:
+            assert picks == [*positions[looks_id], *positions[~looks_id]]
+
+
+def ddu_density(view):
+    labelled = (view.answers_N >= 0) & (view.answers_N < view.n_classes)
+    return log_density(view.features_ND, fit_gaussians(view.features_ND[labelled], view.answers_N[labelled]))
+
+
+@pytest.mark.parametrize(
+    "case", ["nothing labelled", "all predicted non-iD", "constant classifier", "none unasked", "one row in all"]
+)
+@pytest.mark.parametrize("name", NOT_REFERENCES)
+def test_where_probabilities_say_nothing_the_filter_changes_nothing(name, case):
+    on, off = (list(order(name, make_view(CASES[case]), auxiliary_filter=choice)) for choice in (True, False))
+    assert on == off
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategies_yield_all_candidates_and_nothing_else(name):
+    for share in (0.1, 0.5):
+        candidates = np.random.default_rng(1).random(60) < share
+        view = make_view(CASES["ordinary"] | {"candidates_N": candidates})
+        picks = list(order(name, view, auxiliary_filter=False))
+        assert sorted(picks) == view.unasked.tolist()
+        assert set(picks) == set(np.flatnonzero(candidates & (view.answers_N == NOT_ASKED)))
+        assert list(order(name, make_view(CASES["ordinary"] | {"candidates_N": ~candidates & False}))) == []
+
+
+@pytest.mark.parametrize("name", ["coreset", "distance_cl", "typiclust", "probcover", "cold_start", "ddu",
+                                  "lfosa", "bual", "eoal", "ccal", "mqnet"])  # fmt: skip
+def test_who_may_be_asked_changes_nothing_of_what_is_known_of_the_pool(name):
+    """The first choice among all candidates stays the first where it is one of half of them: no sample that is no
+    candidate may be taken for a labelled one, nor be left out of densities, clusters and scales."""
+    pool = make_pool(n=120, labelled=40, seed=2)
+    first = next(order(name, make_view(pool), auxiliary_filter=False))
+    candidates = np.random.default_rng(3).random(120) < 0.5
+    candidates[first] = True
+    assert next(order(name, make_view(pool | {"candidates_N": candidates}), auxiliary_filter=False)) == first
+
+
+def test_live_answers_stay_live_in_both_passes():
+    seen = []
+
+    def watch(view):
+        for position in view.unasked:
+            yield int(position)
+            seen.append(int(view.live_N[position]))
+
+    strategy("watch", citation="-", needs=("probs",))(watch)
+    try:
+        answers = CASES["ordinary"]["answers_N"].copy()
+        view = make_view(CASES["ordinary"] | {"answers_N": answers.copy(), "live_N": answers})
+        for number, position in enumerate(order("watch", view)):
+            answers[position] = number % 4
+        assert seen == [number % 4 for number in range(40)]
+    finally:
+        del STRATEGIES["watch"]
 
 
 @pytest.mark.parametrize("name", RANKED)

@@ -1,5 +1,6 @@
 """The classic strategies against slow references, against independent implementations, and against known faults."""
 
+import functools
 import itertools
 import math
 
@@ -10,9 +11,11 @@ from conftest import TINY, tiny, tiny_benchmark
 from reference import classic as slow
 from test_acquisition import make_head, make_pool, make_view, rows
 
-from alkit import experiment, models
-from alkit.acquisition import Head, _geometry, coverage, disagreement, dropout, gradients, order, typicality
+from alkit import acquisition, experiment, models
+from alkit.acquisition import Head, View, _geometry, coverage, density, disagreement, dropout, gradients, typicality
 from alkit.learners import probabilities
+
+order = functools.partial(acquisition.order, auxiliary_filter=False)  # definitions know no filter
 
 CLASSIC = ("bald", "coreset", "badge", "alfa_mix", "typiclust", "probcover", "cold_start", "dropquery", "ldm")
 PEER = "an independent implementation to compare with (make peers installs it):"
@@ -198,7 +201,7 @@ def test_badge_draws_are_those_of_k_means_plus_plus_on_the_gradients(seed, varia
     grads = slow.gradients(pool["probs_NC"], pool["features_ND"])[positions]
     first = int((grads**2).sum(axis=1).argmax()) if variant == "code" else 0
     expected = slow.k_means_plus_plus(grads, first, [rng.random() for _ in range(20)])
-    picks = order("badge", view, variant=variant, auxiliary_filter=False)
+    picks = order("badge", view, variant=variant)
     assert list(itertools.islice(picks, 21)) == positions[expected].tolist()
 
 
@@ -206,7 +209,7 @@ def test_badge_takes_one_of_each_before_any_duplicate_and_fills_up_when_all_dist
     pool = make_pool(n=60, labelled=0) | rows(6)
     pool |= {"probs_NC": pool["probs_NC"][np.arange(60) % 6]}
     for seed in range(5):
-        picks = list(order("badge", make_view(pool, seed), auxiliary_filter=False))
+        picks = list(order("badge", make_view(pool, seed)))
         assert {pick % 6 for pick in picks[:6]} == set(range(6)) and sorted(picks) == list(range(60))
 
 
@@ -286,9 +289,7 @@ def test_alfa_mix_anchors_are_class_means_and_the_mean_of_all_labelled_for_a_cla
 def test_alfa_mix_fill_is_without_replacement_and_random_when_no_prediction_changes():
     pool = make_pool(n=40, labelled=10)
     head = Head(pool["features_ND"], np.zeros((4, 4), np.float32), np.arange(4, dtype=np.float32))
-    orders = [
-        list(order("alfa_mix", make_view(pool | {"head": head}, seed), auxiliary_filter=False)) for seed in (0, 1)
-    ]
+    orders = [list(order("alfa_mix", make_view(pool | {"head": head}, seed))) for seed in (0, 1)]
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1]) == make_view(pool).unasked.tolist()
 
@@ -304,14 +305,14 @@ def test_alfa_mix_raises_the_cap_until_there_are_more_candidates_than_the_quota(
         quota = next(len(low) for low, high in itertools.pairwise(levels) if 0 < len(low) < len(high))
     view = make_view(pool | {"quota": quota}, 5)
     candidates = next((level for level in levels if len(level) > quota), levels[-1])
-    picks = list(order("alfa_mix", view, cap=cap, auxiliary_filter=False))
+    picks = list(order("alfa_mix", view, cap=cap))
     assert 0 < len(candidates) < len(picks) and set(picks[: len(candidates)]) == set(candidates.tolist())
 
 
 def test_alfa_mix_takes_the_nearest_to_each_cluster_centre_first(monkeypatch):
     pool, blob = blob_pool([30, 20, 25, 15], [1, 1, 1, 1], quota=4)
     monkeypatch.setattr(gradients, "mixing_rate", lambda head, positions, *args, **kwargs: np.full(len(positions), 1e9))
-    picks = list(order("alfa_mix", make_view(pool), auxiliary_filter=False))
+    picks = list(order("alfa_mix", make_view(pool)))
     unit = _geometry.unit_rows(pool["features_ND"].astype(np.float64))
     unasked = np.flatnonzero(pool["answers_N"] < 0)
     nearest = set()
@@ -367,12 +368,12 @@ def test_bald_prefers_disagreement_between_passes_to_ambiguity():
         assert next(order("bald", make_view(pool | {"head": head}, seed))) == 7
 
 
-def test_bald_keeps_its_order_on_both_sides_of_the_auxiliary_filter():
+def test_bald_keeps_its_order_among_what_the_auxiliary_filter_lets_pass():
     view = make_view(make_pool())
-    off = list(order("bald", view, auxiliary_filter=False))
+    off = list(order("bald", view))
     non_id = view.probs_NC.argmax(axis=1) == 3
-    expected = [i for i in off if not non_id[i]] + [i for i in off if non_id[i]]
-    assert list(order("bald", make_view(make_pool()), auxiliary_filter=True)) == expected
+    expected = [i for i in off if not non_id[i]]  # the others come by passes of dropout of their own
+    assert list(order("bald", make_view(make_pool()), auxiliary_filter=True))[: len(expected)] == expected
 
 
 @pytest.mark.parametrize("name", ["bald", "dropquery"])
@@ -410,19 +411,40 @@ def test_dropquery_counts_the_passes_that_change_the_prediction(n, monkeypatch):
 
 def test_dropquery_takes_the_changed_ones_nearest_to_the_centres_first_then_the_rest_by_share(monkeypatch):
     pool, blob = blob_pool([40, 30, 20, 25], [2, 2, 2, 2], quota=4, seed=1)
+    length = np.random.default_rng(7).choice([1, 9], len(blob)).astype(np.float32)
+    pool["features_ND"] = pool["features_ND"] * length[:, None]
+    unit = _geometry.unit_rows(pool["features_ND"])  # as the published code clusters: length tells nothing
     view = make_view(pool, 2)
     share = np.random.default_rng(3).integers(0, 5, len(blob)) / 4
     monkeypatch.setattr(dropout, "changed_share", lambda head, positions, *args, **kwargs: share[positions])
-    picks = np.array(list(order("dropquery", view, auxiliary_filter=False)))
+    picks = np.array(list(order("dropquery", view)))
     changed = view.unasked[share[view.unasked] > 0.5]
     assert set(picks[: len(changed)]) == set(changed)
     nearest = set()
     for b in range(4):
         members = changed[blob[changed] == b]
-        offsets = pool["features_ND"][members] - pool["features_ND"][members].mean(axis=0)
+        offsets = unit[members] - unit[members].mean(axis=0)
         nearest.add(int(members[np.linalg.norm(offsets, axis=1).argmin()]))
     assert set(picks[:4].tolist()) == nearest
     assert (np.diff(share[picks[len(changed) :]]) <= 0).all()
+
+
+# DDU
+
+
+@pytest.mark.parametrize(("jitter", "first", "spread"), [("class", 0, 1e-5), ("shared", 1, 0.1)])
+def test_ddu_raises_each_covariance_by_what_it_needs_or_all_by_the_largest_need(jitter, first, spread):
+    flat = np.stack([np.random.default_rng(0).normal(size=40), np.zeros(40)], axis=1)  # needs 1e-10
+    large = 2.0**20 * np.array([[-1, -1], [0, 0], [1, 1]])  # exactly singular, and 1e-2 is what float64 can tell
+    labelled = np.concatenate([flat, large]).astype(np.float32)
+    labels = np.repeat([0, 1], [40, 3])
+    factors = density.fit_gaussians(labelled, labels, jitter=jitter).factor_GDD
+    assert factors[0][1, 1] == pytest.approx(spread)
+    np.testing.assert_allclose(factors[1] @ factors[1].T, 2.0**40 + 1e-2 * np.eye(2), rtol=1e-12)
+    features = np.concatenate([np.array([[0, 0.05], [3, 0]]), labelled]).astype(np.float32)
+    answers, probs = np.concatenate([[-1, -1], labels]), np.full((45, 3), 1 / 3, np.float32)
+    view = View(features, probs, answers, 2, 1, np.random.default_rng(0))
+    assert list(order("ddu", view, jitter=jitter)) == [first, 1 - first]
 
 
 # LDM
@@ -465,30 +487,32 @@ def test_least_disagree_metric_is_small_near_the_boundary():
     assert abs(metric[:45].argmin() - 44) <= 1 and metric[[0, 100]].min() > 2 * metric[48:53].max()
 
 
+@pytest.mark.parametrize("variant", ["paper", "code"])
 @pytest.mark.parametrize("quota", [1, 5, 59, 60, 100])
-def test_ldm_weights_are_one_for_the_quota_and_as_heavy_in_sum_for_the_rest(quota):
+def test_ldm_weights_are_one_for_the_quota_and_as_heavy_in_sum_for_the_rest(quota, variant):
     metric = np.random.default_rng(0).permutation(np.linspace(0.02, 0.9, 60))
-    gamma = disagreement.seeding_weights(metric, quota)
-    np.testing.assert_allclose(gamma, slow.seeding_weights(metric.tolist(), quota), rtol=1e-12)
+    gamma = disagreement.seeding_weights(metric, quota, variant)
+    np.testing.assert_allclose(gamma, slow.seeding_weights(metric.tolist(), quota, variant), rtol=1e-12)
     assert gamma.max() == 1 and np.isfinite(gamma).all()
 
 
+@pytest.mark.parametrize("variant", ["paper", "code"])
 @pytest.mark.parametrize("seed", range(4))
-def test_ldm_draws_are_those_of_its_seeding(seed):
+def test_ldm_draws_are_those_of_its_seeding(seed, variant):
     pool = make_pool(n=60, seed=seed, quota=8)
     view = make_view(pool, seed)
     positions, rng = shuffled_positions(view, seed)
     metric = disagreement.least_disagree_metric(view.head, positions, int(rng.integers(2**31)), 30)
     uniforms = [rng.random() for _ in range(12)]
-    expected = slow.ldm_seeding(pool["features_ND"][positions], metric.tolist(), 8, uniforms)
-    picks = order("ldm", view, directions=30, auxiliary_filter=False)
+    expected = slow.ldm_seeding(pool["features_ND"][positions], metric.tolist(), 8, uniforms, variant)
+    picks = order("ldm", view, directions=30, variant=variant)
     assert list(itertools.islice(picks, 13)) == positions[expected].tolist()
 
 
 def test_ldm_goes_by_its_metric_once_no_distance_is_left():
     pool = make_pool(n=50, labelled=0) | rows(1, n=50)
     head = Head(pool["features_ND"], *list(vars(make_head(pool)).values())[1:])
-    picks = list(order("ldm", make_view(pool | {"head": head}), auxiliary_filter=False))
+    picks = list(order("ldm", make_view(pool | {"head": head})))
     assert sorted(picks) == list(range(50))
     metric = np.linspace(0.1, 1, 7)[::-1].copy()
     assert list(disagreement._seeding(np.ones((7, 3)) / 3**0.5, metric, 2, np.random.default_rng(0))) == [
@@ -500,6 +524,13 @@ def test_ldm_goes_by_its_metric_once_no_distance_is_left():
         1,
         0,
     ]
+
+
+@pytest.mark.parametrize(("variant", "expected"), [("paper", [0, 1, 2]), ("code", [0, 2, 1])])
+def test_ldm_of_the_code_takes_rows_closer_than_a_hundred_thousandth_for_one(variant, expected):
+    angle = np.array([0, 1e-3, 0])  # at cosine distances of 5e-7 and 0 from the first
+    rows_ND, metric = np.stack([np.cos(angle), np.sin(angle)], axis=1), np.array([0.1, 0.3, 0.2])
+    assert list(disagreement._seeding(rows_ND, metric, 3, np.random.default_rng(0), variant)) == expected
 
 
 # TypiClust and the cold start
@@ -701,7 +732,7 @@ def test_badge_draws_with_the_probabilities_of_scikit_activeml(pool_module):
     length = gradients.gradient_lengths(residual, features)
     closest = length  # theirs: the origin is a centre from the start, though no sample lies there
     assert theirs[0] == length.argmax()
-    assert next(order("badge", make_view(pool), variant="code", auxiliary_filter=False)) == theirs[0]
+    assert next(order("badge", make_view(pool), variant="code")) == theirs[0]
     for n in range(1, 10):
         closest = np.minimum(closest, gradients.gradient_distances(residual, features, length, theirs[n - 1]))
         left = np.isfinite(utilities[n])
@@ -740,7 +771,7 @@ def test_probcover_takes_a_sample_of_highest_degree_by_scikit_activeml_and_a_rad
 
 def test_dropquery_picks_what_scikit_activeml_picks_from_the_same_predictions(pool_module, monkeypatch):
     pool, _ = blob_pool([40, 30, 20, 25], [0, 0, 0, 0], quota=4, seed=1)
-    n, features = len(pool["answers_N"]), pool["features_ND"].astype(np.float64)
+    n, features = len(pool["answers_N"]), _geometry.unit_rows(pool["features_ND"].astype(np.float64))
     rng = np.random.default_rng(0)
     predictions = [np.zeros(n), *rng.integers(0, 3, (3, n)).astype(float)]
     peer = pool_module.DropQuery(
@@ -751,7 +782,7 @@ def test_dropquery_picks_what_scikit_activeml_picks_from_the_same_predictions(po
     )  # fmt: skip
     share = (np.array(predictions[1:]) != predictions[0]).mean(axis=0)
     monkeypatch.setattr(dropout, "changed_share", lambda head, positions, *args, **kwargs: share[positions])
-    ours = list(itertools.islice(order("dropquery", make_view(pool), auxiliary_filter=False), 4))
+    ours = list(itertools.islice(order("dropquery", make_view(pool)), 4))
     assert set(ours) == set(theirs.tolist())
 
 

@@ -1,5 +1,6 @@
 """Random(CL) and Distance(CL) against Algorithm 1, taken literally."""
 
+import functools
 import itertools
 from collections import Counter
 
@@ -9,9 +10,12 @@ from reference import strategies as references
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_info
 
-from alkit.acquisition import NOT_ASKED, View, order
+from alkit import acquisition
+from alkit.acquisition import NOT_ASKED, View
 from alkit.acquisition import clusters as module
 from alkit.acquisition.clusters import apportion, clusters
+
+order = functools.partial(acquisition.order, auxiliary_filter=False)  # definitions know no filter
 
 OPTIONS = [{"exclude": e, "normalise": n} for e in ("count", "proportion", "none") for n in (True, False)]
 
@@ -72,6 +76,15 @@ def test_random_cl_has_the_clusters_rounds_and_shares_of_distance_cl(seed, optio
     found = clusters(view_of(pool), **options)
     sequence = [k for k, picks in literal(pool, found, options)["draws"] for _ in picks]
     assert found.labels_N[list(order("random_cl", view_of(pool), **options))].tolist() == sequence
+
+
+def test_random_cl_takes_from_each_cluster_and_excludes_one_only_when_told():
+    """The paper samples "from each cluster" and speaks of an excluded one for Distance(CL) alone."""
+    pool = line([*range(8), *range(100, 108)], [NOT_ASKED] * 8 + [1] * 3 + [NOT_ASKED] * 5, quota=4)
+    picks = {e: list(order("random_cl", view_of(pool), normalise=False, exclude=e)) for e in ("none", "count")}
+    assert list(order("random_cl", view_of(pool), normalise=False)) == picks["none"]
+    assert sorted(i >= 8 for i in picks["none"][:4]) == [False, False, True, True]
+    assert all(i < 8 for i in picks["count"][:8])
 
 
 def test_random_instances_reach_every_branch_of_algorithm_1():
