@@ -144,10 +144,14 @@ def least_disagree_metric(features, weight, bias, noises, sigmas):
     return metric
 
 
-def seeding_weights(metric, quota):
-    """gamma of LDM-S: samples beyond the `quota` smallest weigh as much in sum as those, each at most 1."""
+def seeding_weights(metric, quota, variant="paper"):
+    """gamma of LDM-S: samples beyond the `quota` smallest weigh as much in sum as those, each at most 1.
+
+    The published code has them in ascending order and takes number `quota`, counted from 0, for the q-th smallest.
+    """
     ranked = sorted(range(len(metric)), key=lambda i: metric[i])
-    at = metric[ranked[min(quota, len(metric)) - 1]]
+    place = quota if variant == "code" else quota - 1
+    at = metric[ranked[min(place, len(metric) - 1)]]
     gamma = [math.exp(-max(m - at, 0) / at) for m in metric]
     few, many = ranked[:quota], ranked[quota:]
     total = sum(gamma[i] for i in many)
@@ -156,13 +160,19 @@ def seeding_weights(metric, quota):
     return gamma
 
 
-def ldm_seeding(rows, metric, quota, uniforms):
+def ldm_seeding(rows, metric, quota, uniforms, variant="paper"):
     """LDM-S picks, one more per uniform number; rows of any length."""
     unit = [row / np.linalg.norm(row) for row in rows.astype(np.float64)]
-    gamma = seeding_weights(metric, quota)
+    gamma = seeding_weights(metric, quota, variant)
+    same = 1e-5 if variant == "code" else 0
+
+    def distance(i, j):
+        apart = 1 - unit[i] @ unit[j]
+        return apart if apart > same else 0
+
     picks = [min(range(len(metric)), key=lambda i: metric[i])]
     for uniform in uniforms:
-        weights = [0 if i in picks else (gamma[i] * min(1 - unit[i] @ unit[j] for j in picks)) ** 2
+        weights = [0 if i in picks else (gamma[i] * min(distance(i, j) for j in picks)) ** 2
                    for i in range(len(metric))]  # fmt: skip
         picks.append(inverse_cdf(weights, uniform))
     return picks
