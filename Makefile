@@ -50,10 +50,10 @@ peers: .venv/ready
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/peers.txt
 
 bench: peers
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/benchmarks/peers.txt
-	$(BIN)/python tests/benchmarks/strategies.py
-	for name in contrastive floor parts growth study; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
-	test -z "$$ALKIT_DEEPAL" || $(BIN)/python tests/benchmarks/al_run.py
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/speed/peers.txt
+	$(BIN)/python tests/speed/strategies.py
+	for name in contrastive floor parts growth study; do $(BIN)/python tests/speed/$$name.py || exit 1; done
+	test -z "$$ALKIT_DEEPAL" || $(BIN)/python tests/speed/al_run.py
 
 clean:
 	$(BIN)/python -m alkit clean --yes

@@ -1,6 +1,6 @@
 """A whole supervised active-learning run by entropy on MixMNIST: ours against DeepAL+'s loop, stage by stage.
 
-    python tests/benchmarks/al_run.py DEEPAL [--stages 21] [--share 1.0] [--threads 2] [--workers 4 0] [--epochs 100]
+    python tests/speed/al_run.py DEEPAL [--stages 21] [--share 1.0] [--threads 2] [--workers 4 0] [--epochs 100]
 
 DEEPAL (or the environment variable ALKIT_DEEPAL) is a checkout of github.com/SineZHAN/deepALplus, which is run as it
 is: its Data, Net, handlers and EntropySampling train, predict on the test set and score the pool. Both start from

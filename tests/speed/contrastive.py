@@ -1,6 +1,6 @@
 """Views a second of contrastive training: ours, lightly's SimCLR parts, and the recipe of public SimCLR repositories.
 
-    python tests/benchmarks/contrastive.py [--nets mixdigits mixmnist mixcifar60] [--device cpu] [--rounds 5] [--quick]
+    python tests/speed/contrastive.py [--nets mixdigits mixmnist mixcifar60] [--device cpu] [--rounds 5] [--quick]
 
 All three train the same net with the same projection head, batch, optimiser, temperature and strength of augmentation
 on the same images, which are in memory. They differ in how an image becomes a view, and in the loss:

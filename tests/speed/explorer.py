@@ -1,6 +1,6 @@
 """Measures an explorer page in headless Chromium, drawn in software, against the budgets; adds a row to a CSV file.
 
-    python tests/benchmarks/explorer.py PAGE [--csv figures/results/benchmark-explorer.csv]
+    python tests/speed/explorer.py PAGE [--csv figures/results/benchmark-explorer.csv]
 
 Budgets for 93,724 points: 35 MB, first paint within 3 s from disk, 30 frames/s of panning and zooming at 1280 x 800, a
 hover answered within 50 ms, 700 MB of memory of all the browser's processes. Times are those of the machine it runs on;

@@ -1,6 +1,6 @@
 """What a training step costs beyond its forward and backward pass, and what those are beside the hardware's limits.
 
-    python tests/benchmarks/floor.py [--device cpu] [--rounds 15] [--threads 2] [--quick]
+    python tests/speed/floor.py [--device cpu] [--rounds 15] [--threads 2] [--quick]
 
 The floor of a step is the same net's forward and backward pass on one resident batch of the same size in the same
 precision, with nothing else: no augmentation, no loss, no optimiser, no moving of data. `times_the_floor` is the whole

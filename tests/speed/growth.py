@@ -1,6 +1,6 @@
 """How the time and the memory of each phase of a run grow with the pool, from 2,000 to 1,000,000 images.
 
-    python tests/benchmarks/growth.py [--most 1000000] [--threads 2] [--quick]
+    python tests/speed/growth.py [--most 1000000] [--threads 2] [--quick]
 
 Images have 8 x 8 pixels, so that a million of them are quick. Each phase runs once at each size, after a run at the
 two smallest sizes that is not counted. `mib_beyond` is what memory rose by at its highest, less what the phase returns.

@@ -1,6 +1,6 @@
 """Ten voters as one network against ten in turn; a stage of the probe learner; k-means and Distance(CL) at a million.
 
-    python tests/benchmarks/parts.py [--rounds 3] [--threads 2] [--quick]
+    python tests/speed/parts.py [--rounds 3] [--threads 2] [--quick]
 
 Voters: the classifiers that keep ambiguous digits, trained on `load_digits` for three epochs, all ten as one grouped
 network or each as a network of its own, one after the other. Probe: fit, show and test after 300 and after 2,000

@@ -1,6 +1,6 @@
 """Measures every strategy (`bench_strategies.py`) and keeps the table, with the machine it was made on.
 
-python tests/benchmarks/strategies.py [stage] [growth] [beside]      by default all three parts
+python tests/speed/strategies.py [stage] [growth] [beside]      by default all three parts
 
 The table is written after each part, in which that part's rows take the place of earlier ones, and drawn.
 """

@@ -1,6 +1,6 @@
 """Wall time and peak memory of `make study` on MixDigits, notebook by notebook, and of what each notebook waits for.
 
-    python tests/benchmarks/study.py [--profile laptop] [--seeds 5] [--notebooks 01 02 ...]
+    python tests/speed/study.py [--profile laptop] [--seeds 5] [--notebooks 01 02 ...]
 
 The study runs as `make study` runs it, headless and from nothing, into a folder of its own that is deleted afterwards.
 Memory is that of the command and of all processes that it starts (proportional set size), looked at five times a
