@@ -151,6 +151,30 @@ def test_tables_in_documents_are_the_committed_results(document, some):
         assert block == cost_tables.table2_text(table), label
 
 
+def test_what_the_readme_says_of_our_strategy_is_in_the_committed_results():
+    """Its table of three learners and three strategies, and what taking each answer into account saves."""
+    readme = (paths.ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)`, (\d+) seeds \| (.+) \|$", readme, re.M)
+    strategies = re.search(r"^\| learner \| (`.+`) \|$", readme, re.M)[1].replace("`", "").split(" | ")
+    assert len(rows) == len(strategies) == 3
+
+    def ends(table, *, strategy, options="{}", initial="shared"):
+        chosen = table[(table.strategy == strategy) & (table.options == options) & (table.initial == initial)]
+        last = chosen[chosen.learner == learner].groupby("seed").tail(1)
+        return f"{100 * last.accuracy.mean():.1f} % for {last.cost.mean():.0f}", last.seed.nunique()
+
+    for learner, seeds, cells in rows:
+        name = {"probe": "strategies"}.get(learner, learner)
+        table = pandas.read_csv(paths.ROOT / "figures" / "results" / f"mixdigits-laptop-{name}.csv")
+        for strategy, said in zip(strategies, cells.split(" | "), strict=True):
+            assert (said.removesuffix(" looks"), int(seeds)) == ends(table, strategy=strategy), (learner, strategy)
+    learner, table = "probe", pandas.read_csv(paths.ROOT / "figures" / "results" / "mixdigits-laptop-beyond.csv")
+    whole, _ = ends(table, strategy="cautious_coverage")
+    later, _ = ends(table, strategy="cautious_coverage", options='{"strategy": {"at_once": false}}')
+    spared, of = (int(n) for n in re.search(r"saves\s+(\d+) looks of (\d+)", readme).groups())
+    assert (int(later.split()[-1]), int(whole.split()[-1])) == (of, of - spared)
+
+
 PUBLISHED = sorted((paths.ROOT / "figures").glob("*/notebooks/*/*.ipynb"))
 
 
