@@ -76,6 +76,9 @@ class Recipe:
     # `probe`: logistic regression on frozen stage-0 features
     probe_c: float = 10.0  # inverse regularisation on L2-normalised features
 
+    # `pretrained`: frozen features of a network that was trained on other images
+    pre_side: int = 128  # px that images are resized to; larger ones tell more and take longer
+
     # the 2-D picture of the feature space
     projector: Literal["umap", "pca"] = "umap"
 
@@ -192,6 +195,7 @@ POSITIVE = (
     "eval_batch",
     "con_temperature",
     "probe_c",
+    "pre_side",
     "widths",
     "projection",
     "scale",

@@ -15,6 +15,7 @@ import inspect
 
 from alkit.learners.base import Setting, Shown, labelled_rows, probabilities, train_on_labelled
 from alkit.learners.contrastive import Contrastive
+from alkit.learners.pretrained import Pretrained
 from alkit.learners.probe import Probe
 from alkit.learners.supervised import SpectralSupervised, Supervised
 from alkit.options import check_name, check_value
@@ -22,6 +23,7 @@ from alkit.options import check_name, check_value
 __all__ = [
     "LEARNERS",
     "Contrastive",
+    "Pretrained",
     "Probe",
     "Setting",
     "Shown",
@@ -32,7 +34,13 @@ __all__ = [
     "probabilities",
     "train_on_labelled",
 ]
-LEARNERS = {"supervised": Supervised, "supervised_sn": SpectralSupervised, "contrastive": Contrastive, "probe": Probe}
+LEARNERS = {
+    "supervised": Supervised,
+    "supervised_sn": SpectralSupervised,
+    "contrastive": Contrastive,
+    "probe": Probe,
+    "pretrained": Pretrained,
+}
 
 
 def get(name: str, options: dict | None = None) -> type:
