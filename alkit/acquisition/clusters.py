@@ -43,10 +43,15 @@ class Clusters:
 
 @strategy("random_cl", citation=PAPER, needs=("features",), family="paper")
 def random_cl(view: View, *, exclude: Exclude = "none", normalise: bool = True) -> Iterator[int]:
-    """Random(CL): in rounds of N = quota samples, N_k of them uniformly at random from each cluster k.
+    """Random(CL): rounds of N = quota samples, N_k of them uniformly at random from each cluster k (Kim et al. 2023).
 
-    Clusters, shares and exclusion are Distance(CL)'s; so are cost and assumptions. OoD samples that form a cluster of
-    their own are bought last; those inside other clusters, and ambiguous samples, are bought in proportion.
+    K + 1 clusters of the whole pool by k-means; the N_k follow the cluster sizes. The paper samples "from each
+    cluster": no cluster is excluded. `exclude`: leave for last the cluster with most labelled non-iD samples ("count"),
+    or with the highest share of them among its labelled members ("proportion"), as Distance(CL) does. `normalise`:
+    cluster features of unit length.
+
+    Cost: k-means, O(n K D) per iteration. Assumes that clusters stand for classes. Ambiguous and OoD samples are
+    queried in proportion to their number in the pool; an OoD cluster is avoided only with `exclude`.
     """
     found = clusters(view, exclude=exclude, normalise=normalise)
     queues = [view.rng.permutation(members) for members in _unasked_members(view, found)]
@@ -59,27 +64,23 @@ def random_cl(view: View, *, exclude: Exclude = "none", normalise: bool = True) 
 def distance_cl(
     view: View, *, exclude: Exclude = "count", normalise: bool = True, radius: float = 0.0, clusters_per_class: int = 1
 ) -> Iterator[int]:
-    """Distance(CL), Algorithm 1: from each cluster, first what lies just inside its closest known non-iD sample.
+    """Distance(CL), Algorithm 1 of Kim et al. 2023: just inside the closest known non-iD sample of each cluster.
 
-    K + 1 clusters of the whole pool by k-means; the one that holds the labelled non-iD samples is left for last.
-    Around the centroid c_k of each other, the closest labelled non-iD member sets a radius d_k. Each round takes N =
-    quota samples, N_k from cluster k in proportion to its size: those with |h - c_k| <= d_k from the farthest
-    inwards, and once there are none left, those outside from the nearest outwards. What an exhausted cluster cannot
-    give, the others give in proportion.
+    K + 1 clusters of the whole pool by k-means; the one of the labelled non-iD samples is left for last. In each other
+    one the distance of the centroid c_k to the closest labelled non-iD member is a radius d_k. Each round takes N =
+    quota samples, N_k from cluster k in proportion to its size: those with |h - c_k| <= d_k from the farthest inwards,
+    then those outside from the nearest outwards. What an exhausted cluster cannot give, the others give in proportion.
 
     `exclude`: the cluster with most labelled non-iD samples ("count"), with the highest share of them among its
-    labelled members ("proportion"; the paper's text has both), or no cluster ("none"). `normalise`: cluster features of
-    unit length. Two first steps of our own past the paper, off by default: `radius` = q makes d_k the q-quantile of the
-    distances of the labelled non-iD members (0, the paper's: their minimum), so that one such sample near a centroid no
-    longer decides; `clusters_per_class` = m makes m (K + 1) clusters, for classes of several modes, of which still one
-    is excluded. ValueError for a quantile outside 0..1 or no cluster per class.
+    labelled members ("proportion"; the paper's text has both), or none. `normalise`: cluster features of unit length.
+    Past the paper and off by default: `radius` = q makes d_k the q-quantile of the distances of the labelled non-iD
+    members (0, the paper's: their minimum); `clusters_per_class` = m makes m (K + 1) clusters. ValueError for either
+    out of range.
 
-    Cost: k-means, O(n K D) per iteration; the order itself is O(n log n). Assumes that the representation draws
-    classes into round clusters and non-iD samples to rims or to a cluster of their own. Ambiguous samples at the rim
-    are avoided only once one nearer to the centre is known; a single non-iD sample near a centroid makes the circle,
-    and what is bought, collapse to the centre and then to its surroundings. OoD samples spread over many clusters are
-    bought from the outside in where none is labelled yet. With fewer samples per round than clusters, the smallest
-    have a share of 0 until others are used up.
+    Cost: k-means, O(n K D) per iteration; the order itself O(n log n). Assumes that classes are round clusters, with
+    non-iD samples at their rims or in a cluster of their own. Ambiguous samples at a rim are avoided once one nearer to
+    the centre is known; a single non-iD sample near a centroid shrinks the circle to the centre. OoD samples over many
+    clusters are queried from the outside in as long as none is labelled there.
     """
     if not 0 <= radius <= 1:
         raise ValueError(f"radius of distance_cl is a quantile and must lie in 0..1, got {radius}")

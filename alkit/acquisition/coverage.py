@@ -28,15 +28,15 @@ PROBCOVER = "Yehuda, Dekel, Hacohen and Weinshall 2022 (NeurIPS), Algorithm 1, a
     family="classic",
 )
 def coreset(view: View) -> Iterator[int]:
-    """k-centre greedy: next the sample farthest from all asked ones, argmax_i min_{j asked} |h_i - h_j|.
+    """k-centre greedy (Sener and Savarese 2018): next the sample farthest from all labelled ones.
 
-    Every asked sample is a centre, non-iD ones too; with none, the first pick is random. The paper's second step, a
-    mixed-integer programme that leaves out outliers, is in none of the published implementations and not here either.
+    argmax_i min_j |h_i - h_j| over labelled j. Every labelled sample is a centre, non-iD ones too; with none, the first
+    pick is random. The paper's second step, a mixed-integer programme that leaves out outliers, is in none of the
+    published implementations and not here either.
 
-    Cost: O(n |asked| D) at the start and O(n D) per pick; O(n D) memory, for a running minimum instead of distances
-    between all pairs. Assumes that distance in the feature space is difference in what there is to learn. What lies
-    far from everything comes first: OoD samples before all others, ambiguous ones, between classes, after them, and
-    clear ones last.
+    Cost: O(n m D) at the start for m labelled samples, O(n D) per pick; O(n D) memory. Assumes that distance in the
+    feature space is difference in what there is to learn. What lies far from everything comes first: OoD samples before
+    all others, then ambiguous ones, which lie between classes, and clear ones last.
     """
     positions = view.rng.permutation(view.unasked)
     if not len(positions):
@@ -63,18 +63,18 @@ def probcover(
     candidates: int = 10_000,
     variant: Literal["paper", "code"] = "paper",
 ) -> Iterator[int]:
-    """Greedy coverage: next a sample whose ball {y : |x - y| < delta} holds most samples that no asked one's ball has.
+    """Greedy coverage (Yehuda et al. 2022): next a sample whose ball {y : |x - y| < delta} holds most uncovered ones.
 
     Features have unit length, so that delta lies between 0 and 2. `delta` 0 is the paper's choice: the largest radius
     at which the share `purity` of all balls hold one pseudo-label only, by k-means into K + 1 clusters, K classes and
-    what is none. (The published code sets it by hand, 0.75 for CIFAR-10.) `variant`: draw among the five samples of
-    highest degree, as the paper randomises the choice, or take the highest ("code"). Asked samples cover, non-iD
-    ones too, and are never picked. Once all is covered, everything counts as uncovered again: the next layer begins.
+    what is in none; the published code sets it by hand (0.75 for CIFAR-10). `variant`: draw among the five samples of
+    highest degree, as the paper randomises the choice, or take the highest ("code"). Labelled samples cover, non-iD
+    ones too. Once all is covered, everything counts as uncovered again. ValueError for an option out of range.
 
-    Cost: O(m^2 D) time and m^2 / 8 bytes for the graph on m = min(n, `candidates`) unasked samples, drawn at random;
-    the others come after them, in random order. A pick updates only degrees that may still be the highest. Assumes
-    that classes are dense and apart. Dense cores come first, so that OoD samples spread thinly come last and a dense
-    group of them early; ambiguous samples are bought where they form a dense bridge.
+    Cost: O(m^2 D) time and m^2 / 8 bytes for the graph on m = min(n, `candidates`) unlabelled samples, drawn at random;
+    the others come after them, in random order. Assumes that classes are dense and apart. Dense places come first: OoD
+    samples that are thinly spread come last, a dense group of them early; ambiguous samples are queried where they are
+    dense.
     """
     if not 0 < purity <= 1:
         raise ValueError(f"purity of probcover must lie in (0, 1], got {purity}")

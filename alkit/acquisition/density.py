@@ -35,14 +35,18 @@ class Gaussians:
 
 @strategy("ddu", citation="Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs"), family="paper")
 def ddu(view: View, *, jitter: Jitter = "class") -> Iterator[int]:
-    """Lowest density log sum_k pi_k N(h; mu_k, Sigma_k) first, a full-covariance Gaussian per labelled iD class.
+    """Lowest density first, log sum_k pi_k N(h; mu_k, Sigma_k), one Gaussian per iD class (Mukhoti et al. 2023).
 
-    Cost: O(K n D^2), for the whitening of n features by each of K Gaussians. Assumes features in which classes are
-    close to Gaussian and distances mean something (the paper trains with residual connections and spectral
-    normalisation). OoD samples have the lowest density of all and are bought first, unless the classifier's auxiliary
-    class claims them; ambiguous samples, between classes, come next, and clear ones last. Where a class has no more
-    labels than features, its covariance is singular and the jitter decides much of its density. Without one labelled
-    iD sample there is no density, and the order is random.
+    Means, full covariances and the class shares pi_k come from the labelled iD samples; without any the order is
+    random. A covariance that is singular, as it is with no more labels than features, gets a jitter: its diagonal is
+    raised by the first of 1e-10, 1e-8, ..., 1 that makes it positive definite. `jitter`: each class its own ("class",
+    this study's choice), or all classes the largest that one needs ("shared", as in the published code, whose steps
+    begin at 2e-308; the paper does not say). Where the jitter is needed it decides much of the density.
+
+    Cost: O(K n D^2), for whitening n features by each of K Gaussians. Assumes that classes are nearly Gaussian in the
+    features and that distances mean something (the paper trains with residual connections and spectral normalisation).
+    OoD samples have the lowest density and come first; ambiguous samples, between classes, come next, and clear ones
+    last.
     """
     labelled = id_labelled(view)
     if len(labelled):
@@ -57,19 +61,18 @@ def ddu(view: View, *, jitter: Jitter = "class") -> Iterator[int]:
     "ddu_gate", citation="alkit; density of Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs")
 )
 def ddu_gate(view: View, *, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
-    """Smallest margin first within a band of density: above known non-iD samples, below what the iD labels cover well.
+    """Smallest margin first within a band of density: above known non-iD samples, below what labels cover well.
 
     rho(h) is the density of `ddu`, fitted to four of five labelled iD samples of each class. The band runs from the
     `low`-quantile of rho over the labelled non-iD samples to the `high`-quantile of rho over the labelled iD samples
-    kept from the fit, since a sample is always dense under a fit to itself. What is in the band comes first, by p_(1) -
-    p_(2) ascending; then what is denser, likewise; then what is sparser, from the densest down. With no labelled non-iD
-    sample the band has no lower end, with fewer than five labels in every class no upper one; with no iD label there is
-    no density, and margin alone decides. ValueError for quantiles outside 0..1.
+    left out of the fit (a sample is always dense under a fit to itself). Samples in the band come first, by ascending
+    margin; then denser ones, likewise; then sparser ones, the densest first. Without labelled non-iD samples the band
+    has no lower end, with fewer than five labels in every class no upper one; without iD labels there is no density and
+    the margin alone decides. The strategy is this study's. ValueError for quantiles outside 0..1.
 
-    Cost: O(K n D^2), as `ddu`. Assumes what `ddu` assumes, and that
-    non-iD samples are sparser than iD ones. So OoD samples come last, wherever some like them are labelled or `low` is
-    high enough; ambiguous samples, which lie between classes and are nearly as dense as those, pass the gate and are
-    what margin looks for: the auxiliary class is all that holds them back.
+    Cost: O(K n D^2), as `ddu`. Assumes that non-iD samples are sparser than iD ones. OoD samples come last where some
+    like them are labelled or `low` is high enough. Ambiguous samples lie between classes, nearly as dense as these:
+    they pass the gate and have the smallest margins, so that only the auxiliary class holds them back.
     """
     for name, quantile in (("low", low), ("high", high)):
         if not 0 <= quantile <= 1:

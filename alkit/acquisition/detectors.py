@@ -28,21 +28,22 @@ NEGATIVE_ROWS, NEGATIVE_STEPS, NEGATIVE_RATE, NEGATIVE_EVERY = 5000, 100, 0.02, 
 
 @strategy("lfosa", citation="Ning et al. 2022 (CVPR), arXiv 2201.06758", needs=("features",), family="open-set")
 def lfosa(view: View, *, variant: Variant = "paper") -> Iterator[int]:
-    """Those first whose largest activation belongs, within their predicted class, to the mode of larger activations.
+    """Samples first whose largest activation is of the larger mode of their predicted class (Ning et al. 2022).
 
-    A detector of K + 1 outputs a_c is trained by cross-entropy of a / T, T = 0.5, on all labels, non-iD being class
-    K + 1. For each class predicted for at least two samples, two Gaussians are fitted to max_c a_c (10 iterations at
-    most); the score is the posterior of the one with the larger mean, over all iD classes together. Samples alone in
-    their predicted class have no mixture and follow; those predicted non-iD come last.
+    A detector of K + 1 outputs a_c is trained by cross-entropy of a / T, T = 0.5, on all labels, non-iD being class K +
+    1. For each class predicted for at least two samples, two Gaussians are fitted to max_c a_c (10 iterations at most);
+    the score is the posterior of the one with the larger mean, compared over all iD classes together. Samples alone in
+    their predicted class have no mixture and follow; those predicted non-iD come last. With nothing labelled the order
+    is random.
 
     variant="code" divides the outputs of labelled non-iD samples by T = 2, the default of the published command line;
     its README's runs use 0.5 for both. The published code drops samples alone in their class; here none is dropped.
-    Here the detector is a linear head on the learner's features. With nothing labelled the order is random.
+    Departure: the detector is a linear head on the learner's features.
 
     Cost: O(m C D) per step of training on m labels, O(n C D) for the scores, O(n) for the mixtures. Assumes that large
     activation means iD. OoD samples come late wherever some like them are labelled; ambiguous samples activate two
-    classes at half strength and fall to the smaller mode. So purity is high, and what is bought is what the detector
-    knows best already.
+    classes at half strength and come late as well. So purity is high, and what is queried is what the detector knows
+    best already.
     """
     positions, answered = view.rng.permutation(view.unlabelled), view.answers_N >= 0
     if not answered.any() or not len(positions):
@@ -72,24 +73,24 @@ def lfosa_score(logits_NC: np.ndarray, *, seed: int) -> np.ndarray:
 
 @strategy("bual", citation="Zong et al. 2024 (ECCV), arXiv 2402.15198", needs=("features",), family="open-set")
 def bual(view: View, *, variant: Variant = "paper") -> Iterator[int]:
-    """Lowest bidirectional confidence first: p_A conf(p_neg) + r (1 - p_A) conf(p_P), conf the largest probability.
+    """Lowest p_A conf(p_neg) + r (1 - p_A) conf(p_P) first, conf being the largest probability (Zong et al. 2024).
 
-    P is a classifier of the iD labels. Random-label negative learning goes on from it with the loss -log(1 - p_y):
-    y is drawn at every step, one of the other classes for labelled samples, any class for 5,000 of the pool. p_neg is
-    the mean softmax on the pool over 20 moments of that training. p_A is the share of the non-iD class in an auxiliary
+    P is a classifier of the iD labels. Random-label negative learning goes on from it with the loss -log(1 - p_y): y is
+    drawn at every step, one of the other classes for labelled samples, any class for 5,000 of the pool. p_neg is the
+    mean softmax on the pool over 20 moments of that training. p_A is the share of the non-iD class in an auxiliary
     classifier of K + 1 outputs; what it predicts non-iD comes last, by the same rule. r is the precision: the share of
     iD among the answers. With no labelled non-iD sample score = conf(p_neg) + r conf(p_P); with none iD the order is
     random. variant="code": p_A, conf(p_neg) and conf(p_P) are each scaled to 0..1 over the samples that are compared,
-    and r = 0 before a non-iD sample is labelled, as in the published code.
+    and r = 0 before a non-iD sample is labelled, as published.
 
     Departures: linear heads on the learner's features stand for deep nets; r counts all answers, as a view does not
-    show the last round's alone; the published stopping rule reads true labels, and is a fixed number of steps here; the
-    published code drops what is predicted non-iD, and here it comes last.
+    show the last round's alone; the published stopping rule reads true labels, and is a fixed number of steps here;
+    what is predicted non-iD is dropped in the published code.
 
     Cost: O((m + 5,000) K D) per step for m labels, O(n K D) for each of the 20 moments. Assumes that negative learning
-    moves unknown samples more than known ones, which holds for deep nets more than for a linear head. OoD samples come
-    as late as the auxiliary classifier sees to it. Ambiguous samples are unsure by labels and come first where it does
-    not claim them.
+    moves unknown samples more than known ones: of deep nets that is truer than of a linear head. OoD samples come as
+    late as the auxiliary classifier sees to it; ambiguous samples are unsure by labels and come first where it does not
+    claim them.
     """
     positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):

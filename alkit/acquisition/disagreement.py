@@ -29,23 +29,24 @@ SAME = {"paper": 1e-12, "code": 1e-5}
     family="classic",
 )
 def ldm(view: View, *, directions: int = 100, variant: Variant = "paper") -> Iterator[int]:
-    """LDM-S: a random choice that favours a small least disagree metric and distance from what was picked before.
+    """LDM-S (Cho et al. 2024): draws that favour a small least disagree metric and distance from what was picked.
 
-    The least disagree metric L_i of a sample is the smallest share of the pool whose prediction changes together with
-    its own, over Gaussian perturbations of the last layer. The first pick has the smallest; each next one is drawn
-    with probability proportional to (gamma_i d_i)^2, d_i the cosine distance of its features to the closest pick,
-    gamma_i = exp(-max(L_i - L_q, 0) / L_q) for L_q the q-th smallest, q = quota; those of all but the q smallest
-    are scaled to sum to q and held at 1. Once all weights are 0, the rest comes by ascending L.
+    The metric L_i of a sample is the smallest share of the unlabelled pool whose prediction changes together with its
+    own, over Gaussian perturbations of the last layer. The first pick has the smallest; each next one is drawn in
+    proportion to (gamma_i d_i)^2, with d_i the cosine distance of its features to the closest pick, gamma_i =
+    exp(-max(L_i - L_q, 0) / L_q) and L_q the q-th smallest, q = quota; the gamma of all but the q smallest are scaled
+    to sum to q and held at 1. Once all weights are 0, the rest comes by ascending L. variant="code": L_q is the (q +
+    1)-th smallest, as the published code counts from 0, and distances up to 1e-5 count as 0. ValueError for fewer than
+    one direction.
 
-    The paper draws new perturbations for each of 51 standard deviations, and stops when ten in a row lower no sample's
-    estimate. Here each of `directions` Gaussian perturbations is used at all standard deviations at once: along a ray a
-    prediction that has flipped stays flipped, so that the share that has flipped when sample i does is i's rank. This
-    is the paper's estimator in the limit of a fine grid, and does not depend on the scale of the weights. The share is
-    taken over the unlabelled samples.
+    Departure: the paper draws new perturbations for each of 51 standard deviations, until ten in a row lower no
+    estimate; here each of `directions` is used at all of them at once. Along a ray a prediction that has changed stays
+    changed, so that the share that has changed when sample i does is its rank: the paper's estimator in the limit of a
+    fine grid.
 
-    Cost: O(directions n (D C + log n)) time, O(n C) memory, O(n D) per pick. Assumes a last layer that is linear in
-    the features. Ambiguous samples near a boundary have the smallest metric and are bought first; OoD samples only
-    where they lie near a boundary, not for being far from everything.
+    Cost: O(directions n (D C + log n)) time, O(n C) memory, O(n D) per pick. Assumes a last layer that is linear in the
+    features. Ambiguous samples near a boundary have the smallest metric and come first; OoD samples only where they lie
+    near a boundary, not for being far from everything.
     """
     if directions < 1:
         raise ValueError(f"directions of ldm must be at least 1, got {directions}")

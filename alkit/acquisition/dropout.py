@@ -26,11 +26,15 @@ CHUNK = 2048  # rows
 def bald(view: View, *, passes: int = 20, rate: float = 0.5) -> Iterator[int]:
     """Highest mutual information of label and weights first, H(mean_t p_t) - mean_t H(p_t) over dropout passes t.
 
-    `passes` draws of dropout at `rate`, independent for each sample.
+    Houlsby et al. 2011 and Gal et al. 2017. `passes` draws of dropout at `rate` on the features of the last layer,
+    independent for each sample. The papers train with the dropout that they later draw, so that passes are draws of the
+    weights from an approximate posterior. The learners of this study train their last layer without dropout: here the
+    passes measure how far a prediction hangs on single features, and its size depends on how large the weights are.
+    ValueError for fewer than one pass or a rate outside [0, 1).
 
     Cost: O(passes n D C) time and O(n) memory. Assumes that dropout at the last layer stands for doubt about the
-    weights. Ambiguous samples, on whose flat probabilities all passes agree, score low, which is what BALD is for. OoD
-    samples on which passes disagree score highest, wherever the auxiliary class does not claim them.
+    weights. All passes agree on the flat probabilities of an ambiguous sample, so that it scores low, which is what
+    BALD is for. OoD samples on which passes disagree score highest.
     """
     _check(passes, rate, "bald")
     score_N = np.zeros(len(view.answers_N))
@@ -42,16 +46,19 @@ def bald(view: View, *, passes: int = 20, rate: float = 0.5) -> Iterator[int]:
 
 @strategy("dropquery", citation="Gupte et al. 2024 (TMLR), arXiv 2401.14555", needs=("head", "probs"), family="classic")
 def dropquery(view: View, *, passes: int = 3, rate: float = 0.75) -> Iterator[int]:
-    """Samples whose prediction more than half of the dropout passes change, spread over quota clusters.
+    """Samples whose prediction more than half of the dropout passes change, spread over clusters (Gupte et al. 2024).
 
-    The changed ones are clustered by k-means into as many clusters as the quota asks for, on the classifier's features;
-    the nearest to each centre come first, in a random order of clusters, then the second nearest, and so on. After
-    them come the others, most changed predictions first. The paper asks for one batch only. Three passes are the
-    paper's; a rate of 0.75 is the published configuration's.
+    They are clustered by k-means into as many clusters as the quota asks for, on the classifier's features. The nearest
+    to each centre come first, in a random order of clusters, then the second nearest, and so on; after them the others,
+    most changed predictions first (the paper queries one batch only). Features have unit length, as in the published
+    code; the paper does not say. Three passes are the paper's, a `rate` of 0.75 is the published configuration's.
+    Departures: the published classifier is trained with that dropout and on standardised features, the learners of this
+    study are not, so that more predictions change here; and the published code lowers the threshold while there are
+    fewer candidates than 25 times the quota. ValueError for fewer than one pass or a rate outside [0, 1).
 
     Cost: O(passes n D C), and k-means, O(n quota D) per iteration. Assumes that a prediction that survives dropout is
-    right. Ambiguous samples flip and are candidates, OoD ones too; being spread by clusters, both get a share by the
-    space that they take up rather than by their number.
+    right. Ambiguous and OoD samples both change and are candidates; spread by clusters, they get a share by the space
+    that they take up rather than by their number.
     """
     _check(passes, rate, "dropquery")
     group = view.shuffled()

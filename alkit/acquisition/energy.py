@@ -26,21 +26,21 @@ WIDTH, PRECISION, TOLERANCE = 5, 0.6, 0.05
     "eaoa", citation="Zong and Huang 2025 (CVPR), arXiv 2502.19691", needs=("features", "head"), family="open-set"
 )
 def eaoa(view: View, *, variant: Literal["paper", "code"] = "paper", neighbours: int = 250) -> Iterator[int]:
-    """From each predicted class, the most ambiguous of those that two energies take for iD.
+    """From each predicted class, the most ambiguous of those that two energies take for iD (Zong and Huang 2025).
 
-    Energy of outputs a_1..a_K+1: E = -log sum_k exp(a_k) + log(1 + exp(a_K+1)), low for iD. It is taken (1) of a
-    detector of K + 1 outputs, trained by cross-entropy + 0.01 (relu(F + 25)^2 over iD + relu(-7 - F)^2 over non-iD
-    labels), F = -log sum_k exp(a_k); and (2) of counts: a_c is the number of samples labelled c among whose
-    `neighbours` nearest unasked ones, by cosine similarity, the sample is. Each is scaled to 0..1 and gives the
-    posterior of the lower of two Gaussian modes; their product is the purity. Informativeness is the posterior of the
-    upper mode of -log sum_k exp(f_k) + log sum over k != y of exp(f_k), f being the classifier's K iD outputs and y the
-    largest. Each round of quota samples takes, from the k1 times as many purest of each predicted class, equally many
-    of the most informative. With none iD labelled the order is random. ValueError for fewer than one neighbour.
+    E = -log sum_k exp(a_k) + log(1 + exp(a_K+1)) of K + 1 outputs a is low for iD. It is taken (1) of a detector
+    trained by cross-entropy + 0.01 (relu(F + 25)^2 over iD + relu(-7 - F)^2 over non-iD labels), F = -log sum_k
+    exp(a_k); and (2) of counts: a_c is the number of samples labelled c among whose `neighbours` nearest unlabelled
+    ones, by cosine similarity, the sample is. Each gives, scaled to 0..1, the posterior of the lower of two Gaussian
+    modes; purity is their product. Informativeness is the posterior of the upper mode of -log sum_k exp(f_k) + log sum
+    over k != y of exp(f_k), f the classifier's K iD outputs and y the largest. Each round of quota samples takes, from
+    the k1 times as many purest of each predicted class, equally many of the most informative. With none iD labelled the
+    order is random.
 
     variant="code" divides the counts of a class by its number of labels over the mean of the iD classes, as published;
-    without non-iD labels the counts' non-iD term is left out and the mean is over K + 1. Departures: the detector is a
+    with no non-iD label the counts' non-iD term is left out and the mean is over K + 1. Departures: the detector is a
     linear head on the learner's features; k1 is one step from 5 by the precision of all answers (0.6 +- 0.05), where
-    the paper moves it after each round, which a view does not show.
+    the paper moves it after each round, which a view does not show. ValueError for fewer than one neighbour.
 
     Cost: O(m C D) per step of training on m labels, O(n m D) for the neighbours. Assumes that iD samples are near
     labelled ones. Both energies keep OoD samples out; ambiguous samples near labelled iD ones pass and come first.

@@ -23,25 +23,23 @@ FINCH_ROWS = 10_000
 
 @strategy("eoal", citation="Safaei et al. 2024 (AAAI), arXiv 2312.14126", needs=("features",), family="open-set")
 def eoal(view: View) -> Iterator[int]:
-    """Lowest entropic score first, the same number from each cluster of the samples predicted iD.
+    """Lowest entropic score first, equally many of each cluster of the samples predicted iD (Safaei et al. 2024).
 
     score = mean_j H(P_j) / log 2 - H(softmax_m(-|z - c_m|)) / log M: low where every one-against-the-rest head P_j is
-    sure, and where no centre c_m of the labelled non-iD samples is nearer than the others. The heads learn from iD
-    labels by -log P_y(1) + max over j != y of -log P_j(0), times (1 - alpha) / 2, alpha = 0.8, once there are labelled
-    non-iD samples; for these, -(log P_j(0) + log P_j(1)) alpha / (2 K) summed over j pushes every head to the highest
-    entropy. A detector of K + 1 outputs (T = 0.5) says which samples are iD; their clusters are FINCH's, of the finest
-    partition with at most quota clusters, and are taken from in turn. Samples predicted non-iD come last, by score.
-    With no labelled non-iD sample, or one centre (log 1 = 0), the second term is 0; with no labelled iD sample the
-    order is random.
+    sure and no centre c_m of the labelled non-iD samples is nearer than the others. The heads learn from iD labels by
+    -log P_y(1) + max over j != y of -log P_j(0), times (1 - alpha) / 2, alpha = 0.8, once there are labelled non-iD
+    samples; from these by -(log P_j(0) + log P_j(1)) alpha / (2 K) summed over j, lowest at the highest entropy. A
+    detector of K + 1 outputs (T = 0.5) says which samples are iD; FINCH's finest partition of them with at most quota
+    clusters is taken from in turn. Samples predicted non-iD come last, by score. Without labelled non-iD samples, or
+    with one centre (log 1 = 0), the second term is 0; with none iD labelled the order is random.
 
-    Departures: all nets are linear heads on the learner's features, so that the paper's regulariser of the backbone has
-    nothing to act on, and z is the features scaled to a length of sqrt(D); centres are FINCH's finest partition into at
-    most K clusters, where the published code merges on to exactly K; FINCH clusters 10,000 samples drawn at random
-    where there are more, and the others join the nearest cluster.
+    Departures: linear heads on the learner's features, so that the paper's regulariser of the backbone has nothing to
+    act on; z are features scaled to a length of sqrt(D); centres are FINCH's finest partition into at most K clusters,
+    where the published code merges to exactly K; above 10,000 samples FINCH clusters as many, drawn at random.
 
     Cost: O(m K D) per step of training on m labels, O(n K D) for the scores, O(10,000^2 D) for FINCH. Assumes that iD
-    classes are separable one against the rest. OoD samples near known ones score high; an OoD cluster of which none is
-    labelled is bought like an iD one. Ambiguous samples leave two heads unsure and come late.
+    classes are separable one against the rest. OoD samples near known ones score high; an OoD cluster without a label
+    is queried like an iD one. Ambiguous samples leave two heads unsure and come late.
     """
     positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):

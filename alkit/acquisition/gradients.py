@@ -20,16 +20,16 @@ SAME = 1e-12  # squared distances, relative to the squared lengths, that roundin
     "badge", citation="Ash et al. 2020 (ICLR), Algorithm 1, arXiv 1906.03671", needs=("head", "probs"), family="classic"
 )
 def badge(view: View, *, variant: Literal["paper", "code"] = "paper") -> Iterator[int]:
-    """k-means++ draws among gradients g_i = (p_i - e_y) h_i^T, y the predicted class: probability ~ D_i^2.
+    """k-means++ draws among gradients g_i = (p_i - e_y) h_i^T, y the predicted class (Ash et al. 2020, Algorithm 1).
 
-    D_i is the distance of g_i to the closest gradient that was picked. C = K + 1 outputs count, the auxiliary class
-    included. `variant`: k-means++ begins at random ("paper"), the published code at the longest gradient. Where all
-    that is left equals what was picked, the order is random.
+    The probability of a draw is in proportion to the squared distance of g_i to the closest gradient that was picked.
+    All C = K + 1 outputs count. `variant`: the first pick is random ("paper"), or the longest gradient ("code"). Where
+    all that is left equals what was picked, the order is random.
 
-    Cost: O(n (D + C)) time per pick and O(n (D + C)) memory: |g_i - g_j|^2 = |a_i|^2 |h_i|^2 + |a_j|^2 |h_j|^2
-    - 2 (a_i . a_j) (h_i . h_j) for a = p - e_y, so that gradients of length C D are never formed. Assumes that the
-    predicted label is good enough for the gradient's direction. Ambiguous and OoD samples both have long gradients and
-    are bought early; a group of either is bought once rather than over and over.
+    Cost: O(n (D + C)) time per pick and O(n (D + C)) memory: |g_i - g_j|^2 = |a_i|^2 |h_i|^2 + |a_j|^2 |h_j|^2 - 2 (a_i
+    . a_j) (h_i . h_j) for a = p - e_y, so that gradients of length C D are never formed. Assumes that the predicted
+    label is good enough for the gradient's direction. Ambiguous and OoD samples both have long gradients and come
+    early; a group of either is queried once rather than again and again.
     """
     group = view.shuffled()
     if not len(group):
@@ -77,19 +77,19 @@ def _k_means_plus_plus(residual_NC, features_ND, variant: str, rng: np.random.Ge
 def alfa_mix(view: View, *, cap: float = 0.2, variant: Literal["paper", "code"] = "paper") -> Iterator[int]:
     """Samples whose prediction changes when a little of a labelled class is mixed into their features, spread out.
 
-    A sample's features z are mixed with each anchor a, the mean features of a class's labelled samples (of all labelled
-    ones where a class has none; labelled non-iD samples are a class): z + alpha (a - z), with the best mixing weights
-    in closed form, alpha = e |a - z| g / |g| / (a - z) elementwise, g the gradient of the loss at the predicted label
-    and e = epsilon / sqrt(D). It is a candidate if a mixture is predicted otherwise. epsilon = `cap`, 2 `cap`, ... up
-    to 1, until there are more candidates than the quota. They are clustered by k-means on features of unit length into
-    quota clusters: the nearest to each centre come first, then the second nearest, and so on; after them the others,
-    in random order. `variant`: the paper holds mixing weights in [0, e], so that features move towards the anchor
-    only; the published code does not, and what it computes is z + e |a - z| g / |g|, the anchor's direction cancelling.
+    Parvaneh et al. 2022, Eq. 5. Features z are mixed with each anchor a, the mean features of a class's labelled
+    samples (of all labelled ones where a class has none; labelled non-iD samples are a class): z + alpha (a - z), alpha
+    = e |a - z| g / |g| / (a - z) elementwise, with g the gradient of the loss at the predicted label and e = epsilon /
+    sqrt(D). A sample is a candidate if a mixture is predicted otherwise; epsilon = `cap`, 2 `cap`, ... up to 1, until
+    there are more candidates than the quota. k-means makes quota clusters of their features, of unit length: the
+    nearest to each centre come first, then the second nearest, and so on; after them the others, at random. `variant`:
+    "paper" holds alpha within [0, e], so that features move towards the anchor only; "code" does not, as published, and
+    what it computes is z + e |a - z| g / |g|, the same direction for every anchor. The two end half a point apart, so
+    that tables show both. ValueError for a cap outside (0, 1].
 
-    Cost: O(n D C) per anchor for all epsilons at once, as mixtures
-    lie on a ray in epsilon; k-means is O(n quota D) per iteration. Assumes a linear last layer, and that features of
-    known classes explain the pool. Ambiguous samples flip first; OoD samples do where they lie near a boundary, and
-    then take as many clusters as they fill.
+    Cost: O(n D C) per anchor for all epsilons at once, as mixtures lie on a ray; k-means, O(n quota D) per iteration.
+    Assumes a linear last layer, and that features of known classes explain the pool. Ambiguous samples change first;
+    OoD samples do where they lie near a boundary, and then take as many clusters as they fill.
     """
     if not 0 < cap <= 1:
         raise ValueError(f"cap of alfa_mix must lie in (0, 1], got {cap}")

@@ -21,21 +21,21 @@ FOLDS, HIDDEN, META_STEPS, META_RATE, META_BATCH = 3, 64, 100, 0.1, 512
 
 @strategy("ccal", citation="Du et al. 2021 (ICCV), pp. 8927-8936", needs=("features", "head"), family="open-set")
 def ccal(view: View) -> Iterator[int]:
-    """Similar in meaning to a labelled iD sample and unlike its class in detail, equally many per class.
+    """Like a labelled iD sample in meaning and unlike its class in detail, equally many per class (Du et al. 2021).
 
     score = tanh(k (S - t) / 2) + D, k = 100, t = 0.9. S is the largest cosine similarity with a labelled iD sample in
     the learner's features, scaled to 0..1 over the pool; i is that sample's class. D = 1 - s, where s is c_1 - c_2 +
-    cos(A_1, A_2) + c_1 scaled to 0..1 over the pool for each class: A_1 and A_2 are the class's labelled samples
+    cos(A_1, A_2) + c_1, scaled to 0..1 over the pool for each class: A_1 and A_2 are the class's labelled samples
     nearest in the classifier's own features, at cosine similarities c_1 and c_2 (a lone one stands for both). Classes
     give their highest scores in turn; with no labelled iD sample the order is random.
 
     Departures: the paper trains two encoders, SimCLR for S and one that also tells rotations apart for D, and averages
-    ten augmented views and four rotations; here S is seen in the learner's (contrastive) features and D in those of its
-    classifier, one view each. A learner with one set of features shows the same in both.
+    ten augmented views and four rotations; here S is seen in the learner's features and D in those of its classifier,
+    one view each. A learner with one set of features shows the same in both.
 
     Cost: O(n m D) for m labelled iD samples. Assumes that the representation draws iD classes together. OoD samples
-    fall below t as soon as most of the pool is nearer to labels; ambiguous samples, near a class and unlike its labels,
-    pass and have a high D, and labelled non-iD samples hold back nothing, as the method looks at iD labels alone.
+    fall below t as soon as most of the pool is nearer to labels. Ambiguous samples, near a class and unlike its labels,
+    pass and have a high D. Labelled non-iD samples change nothing, as the method uses iD labels alone.
     """
     positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
@@ -81,23 +81,22 @@ def distinctive(rows_ND: np.ndarray, labelled_MD: np.ndarray, labels_M: np.ndarr
     "mqnet", citation="Park et al. 2022 (NeurIPS), arXiv 2210.07805", needs=("features", "probs"), family="open-set"
 )
 def mqnet(view: View) -> Iterator[int]:
-    """Highest s(exp z(u), exp z(q)) first: informativeness u and purity q weighed by a network that was taught to.
+    """Highest s(exp z(u), exp z(q)) first: a network weighs informativeness u and purity q (Park et al. 2022).
 
     q is the largest cosine similarity with a labelled iD sample, u the entropy of the K iD probabilities made to sum to
     1, z standardises over the pool. s = relu(w_2) sigmoid(relu(W_1) x + b_1) + b_2, 64 hidden units, all parameters
-    from U(0, 1): rising in both inputs whatever it learns. It learns to rank pairs of answered samples by the hinge
-    loss max(0, 1 - sgn(m_i - m_j) (s_i - s_j)), with m the classifier's cross-entropy for iD samples and 0 for non-iD
-    ones. Before any non-iD sample is labelled, s = exp z(u) + exp z(q); with no labelled iD sample the order is random.
+    from U(0, 1), rises in both inputs. It learns to rank pairs of labelled samples by the hinge loss max(0, 1 - sgn(m_i
+    - m_j) (s_i - s_j)), with m the classifier's cross-entropy for iD samples and 0 for non-iD ones. Before a non-iD
+    sample is labelled, s = exp z(u) + exp z(q); with no labelled iD sample the order is random.
 
-    Departures: the paper teaches s with the batch just bought, scored by the classifier of before; a view shows no
-    rounds, so that all answered samples teach it here, each scored by iD classifiers (linear heads) of the other two of
-    three folds, and by the similarity with iD samples of those. 100 steps at a rate of 0.1 with up to 512 samples
-    stand for the paper's 10,000 at 0.001 with 32. q is seen in the learner's features, in place of the paper's CSI
-    encoder.
+    Departures: the paper trains s on the batch just labelled, scored by the classifier of before; a view shows no
+    rounds, so that all labelled samples train it here, each scored by linear heads of the other two of three folds. 100
+    steps at a rate of 0.1 with up to 512 samples stand for the paper's 10,000 at 0.001 with 32. q is seen in the
+    learner's features, in place of the paper's CSI encoder.
 
-    Cost: O(n m D) for m labelled iD samples, and O(n) for the network. Assumes that what the answers teach about the
-    trade-off holds for the pool. OoD samples far from all labels have a low q, and ambiguous samples a high u and a
-    fair q: they come late only once labelled ones have taught the network that purity counts.
+    Cost: O(n m D) for m labelled iD samples, and O(n) for the network. Assumes that the trade-off among the labels
+    holds for the pool. OoD samples far from all labels have a low q. Ambiguous samples have a high u and a fair q: they
+    come late only once labelled ones have taught the network that purity counts.
     """
     positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):

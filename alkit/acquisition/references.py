@@ -19,9 +19,9 @@ from alkit.acquisition.view import View
 
 @strategy("oracle_random", citation="alkit (reference line)", needs=("probs",), family="reference")
 def oracle_random(view: View) -> Iterator[int]:
-    """Uniformly at random among all unasked samples, of which the loop buys the iD ones alone.
+    """Uniformly at random among all unlabelled samples, of which the loop queries the iD ones alone.
 
-    Cost: O(n). Assumes an oracle that no one has. Buys iD samples in the pool's own proportions, no ambiguous and no
+    Cost: O(n). Assumes an oracle that nobody has. Queries iD samples in the pool's own proportions, no ambiguous and no
     OoD sample: what choice among iD samples is worth is the difference to it.
     """
     yield from random(view)
@@ -29,9 +29,9 @@ def oracle_random(view: View) -> Iterator[int]:
 
 @strategy("oracle_margin", citation="alkit (reference line)", needs=("probs",), family="reference")
 def oracle_margin(view: View) -> Iterator[int]:
-    """Smallest margin first among all unasked samples, of which the loop buys the iD ones alone.
+    """Smallest margin first among all unlabelled samples, of which the loop queries the iD ones alone.
 
-    Cost: O(n C) + O(n log n). Assumes an oracle that no one has, and what margin assumes. Buys no ambiguous and no OoD
-    sample: what margin could gain from a perfect gate is its difference to `margin`.
+    Cost: O(n C) + O(n log n). Assumes an oracle that nobody has, and what margin assumes. Queries no ambiguous and no
+    OoD sample: what margin could gain from a perfect gate is its difference to `margin`.
     """
     yield from margin(view)

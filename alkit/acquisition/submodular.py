@@ -45,13 +45,13 @@ def similarity(one: Embedding, other: Embedding) -> np.ndarray:
     "similar", citation="Kothawade et al. 2021 (NeurIPS), arXiv 2107.00717", needs=("probs", "head"), family="open-set"
 )
 def similar(view: View, *, objective: Literal["flcmi", "logdetcmi"] = "flcmi") -> Iterator[int]:
-    """Greedy for submodular conditional mutual information with the labelled iD samples Q, given the non-iD ones P.
+    """Greedy maximisation of information shared with the labelled iD samples Q, given the non-iD ones P (SIMILAR).
 
-    Similarity S is (1 + cosine) / 2 of gradients of the classifier's last layer under its own predicted label, (p -
-    e_y) (x) (z, 1) with all K + 1 outputs. "flcmi": sum_i max(min(max_{j in A} S_ij, max_{q in Q} S_iq) - max_{p in P}
-    S_ip, 0). "logdetcmi": log det(S_A - S_AP S_P^-1 S_PA) - log det(S_A - S_AQP S_QP^-1 S_QPA), with 1 added to the
-    diagonal. Where P leaves flcmi no sample to gain from (it is 0 for every A), it is maximised without P. With no
-    labelled iD sample the order is random.
+    Kothawade et al. 2021. S is (1 + cosine) / 2 of gradients of the classifier's last layer under its own predicted
+    label, (p - e_y) (x) (z, 1) with all K + 1 outputs. `objective`, a submodular conditional mutual information of a
+    set A: "flcmi", sum_i max(min(max_{j in A} S_ij, max_{q in Q} S_iq) - max_{p in P} S_ip, 0); or "logdetcmi", log
+    det(S_A - S_AP S_P^-1 S_PA) - log det(S_A - S_AQP S_QP^-1 S_QPA), with 1 added to the diagonal. Where flcmi is 0 for
+    every A because of P, it is maximised without P. With no labelled iD sample the order is random.
 
     The ground set are the candidates. Both objectives need every pair of them, so that greedy runs on 5,000 drawn at
     random, with at most 500 of Q and of P each, also at random; once a quarter of them is taken, the next block is
@@ -59,8 +59,8 @@ def similar(view: View, *, objective: Literal["flcmi", "logdetcmi"] = "flcmi") -
 
     Cost: O(B^2 (C + D)) once per block of B for flcmi, and O(B) for each gain that lazy greedy looks at; for logdetcmi
     O(B (C + D + |Q| + |P| + t)) for the t-th sample. Assumes that gradients of iD samples are alike and unlike those of
-    non-iD ones. OoD samples like a labelled one gain nothing; an ambiguous sample, whose gradient is long towards
-    two classes, has few of its like in Q: both objectives pass over it as long as there is what is plainly like Q.
+    non-iD ones. OoD samples like a labelled one gain nothing. The gradient of an ambiguous sample points to two classes
+    and has few of its like in Q: what is plainly like Q comes before it.
     """
     left, labelled = view.shuffled(), id_labelled(view)
     if not len(labelled):

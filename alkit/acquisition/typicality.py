@@ -26,17 +26,18 @@ def typiclust(
     min_size: int = 5,
     variant: Literal["paper", "code"] = "paper",
 ) -> Iterator[int]:
-    """TPC_RP: the most typical sample of each cluster, 1 / (mean distance to its nearest neighbours), in rounds.
+    """TPC_RP (Hacohen et al. 2022): the most typical sample of each cluster, 1 / (mean distance to its neighbours).
 
-    k-means into min(|asked| + quota, `max_clusters`) clusters of the whole pool, features of unit length. Clusters with
-    fewest asked samples come first and the larger of two equal ones, in every round; those of at most `min_size`
-    members last of all. Neighbours are the min(`neighbours`, half of them) nearest unasked members of the same cluster
-    (at least one), so they are found anew when one was picked. `variant`: "paper" takes the mean distance, "code" the
-    mean squared distance, which is what the published index returns; the order can differ.
+    k-means into min(labelled + quota, `max_clusters`) clusters of the whole pool, features of unit length. Clusters
+    with fewest labelled samples come first and the larger of two equal ones, in every round; those of at most
+    `min_size` members last of all. Neighbours are the min(`neighbours`, half of them) nearest unlabelled members of the
+    same cluster (at least one), found anew when one was picked. `variant`: "paper" takes the mean distance, "code" the
+    mean squared distance, which is what the published index returns; the order can differ. ValueError for an option out
+    of range.
 
     Cost: k-means, O(n K D) per iteration, then O(m^2 D) time and O(m^2) memory per pick in a cluster of m; larger ones
     than 1,000 are worked through in random blocks of 1,000. Assumes that typical samples teach most while there are few
-    labels. OoD samples that form clusters are bought like classes, one per cluster and round; scattered ones are
+    labels. OoD samples that form clusters are queried like classes, one per cluster and round; scattered ones are
     atypical or in small clusters, and come late. Ambiguous samples come late unless they form a cluster.
     """
     for option, value, least in (
@@ -90,19 +91,18 @@ def typicality(rows_ND: np.ndarray, neighbours: int, *, squared: bool) -> np.nda
     family="classic",
 )
 def cold_start(view: View, *, temperature: float = 0.2, references: int = 4096) -> Iterator[int]:
-    """The hardest to contrast of each cluster in turn: k-means into K + 1 clusters, all asked equally often.
+    """The samples of each cluster in turn that are hardest to contrast with others, after Chen et al. 2022.
 
-    Hard to contrast is a sample that contrastive learning cannot tell from others. The paper measures it by training:
-    a sample's probability of being recognised among the negatives, averaged over epochs. A view shows no training, so
-    here, as a plain departure, it is the probability at the end of it, from the features h (of unit length) alone:
-    c_i = 1 / (1 + sum_{j != i} exp((h_i . h_j - 1) / t)), a softmax of temperature t over the sample itself and
-    `references` others, drawn at random, in place of the queue of negatives. Lowest c first. Cluster sizes do not
-    matter; asked members count as turns that a cluster has had. (The paper has K clusters; here one more is for what is
-    in no class.)
+    k-means into K + 1 clusters, all queried equally often; labelled members count as turns that a cluster has had. The
+    paper has K clusters; here one more is for what is in no class. Within a cluster the lowest c_i comes first, c_i = 1
+    / (1 + sum_{j != i} exp((h_i . h_j - 1) / t)) for features h of unit length: a softmax with `temperature` t over the
+    sample and `references` others, drawn at random. This is a departure: the paper averages over the epochs of
+    contrastive training how well a sample is told from the negatives, and a view shows no training. ValueError for an
+    option out of range.
 
     Cost: k-means, O(n K D) per iteration, and O(n m D) time for m references. Assumes that what contrastive features
     crowd is typical, and that clusters stand for classes. OoD samples that form a cluster of their own get that
-    cluster's share; scattered ones have little competition and come last, and so do ambiguous ones between clusters.
+    cluster's share; scattered ones have few near neighbours and come last, and so do ambiguous ones between clusters.
     """
     if temperature <= 0:
         raise ValueError(f"temperature of cold_start must be positive, got {temperature}")

@@ -16,30 +16,29 @@ from alkit.acquisition.view import View, ranked
 
 @strategy("random", citation="Kim, Kim and Hwang 2023, arXiv 2303.14433 (baseline)", needs=("probs",), family="paper")
 def random(view: View) -> Iterator[int]:
-    """Uniformly at random.
+    """Unlabelled samples uniformly at random.
 
-    Assumes nothing. Buys iD, ambiguous and OoD samples in the pool's own proportions, less what the filter holds back.
+    Cost: O(n). Assumes nothing. Queries iD, ambiguous and OoD samples in the proportions of the candidates.
     """
     yield from ranked(view, np.zeros(len(view.answers_N)))
 
 
 @strategy("least_confidence", citation="Lewis and Gale 1994, arXiv cmp-lg/9407020", needs=("probs",), family="paper")
 def least_confidence(view: View) -> Iterator[int]:
-    """Lowest max_c p(c | x) first.
+    """Lowest largest probability first, max_c p(c | x) (Lewis and Gale 1994).
 
-    Assumes that the classifier is calibrated enough to be unsure where it errs. Ambiguous samples score as most
-    informative, and OoD samples do too wherever the auxiliary class does not claim them; only the filter holds them
-    back.
+    Cost: O(n C). Assumes a classifier that is calibrated enough to be unsure where it errs. Ambiguous samples have flat
+    probabilities and come first; OoD samples come first as well, wherever the auxiliary class does not claim them.
     """
     yield from ranked(view, view.probs_NC.max(axis=1))
 
 
 @strategy("entropy", citation="Settles 2009, Active Learning Literature Survey", needs=("probs",), family="paper")
 def entropy(view: View) -> Iterator[int]:
-    """Highest predictive entropy -sum_c p(c | x) log p(c | x) first, with 0 log 0 = 0.
+    """Highest predictive entropy first, -sum_c p(c | x) log p(c | x) with 0 log 0 = 0 (Settles 2009).
 
-    Assumes what least confidence assumes. Spread over many classes counts more than doubt between two, so that OoD
-    samples with flat probabilities come before ambiguous ones.
+    Cost: O(n C). Assumes what least confidence assumes. Probability spread over many classes counts more than a tie
+    between two, so that OoD samples with flat probabilities come before ambiguous ones.
     """
     entropy_N = entr(view.probs_NC.astype(np.float64)).sum(axis=1)
     yield from ranked(view, -entropy_N)
@@ -52,10 +51,10 @@ def entropy(view: View) -> Iterator[int]:
     family="classic",
 )
 def margin(view: View) -> Iterator[int]:
-    """Smallest p_(1) - p_(2) first, the difference of the two largest probabilities.
+    """Smallest difference of the two largest probabilities first, p_(1) - p_(2) (Scheffer et al. 2001).
 
-    Assumes that the boundary between two classes is where labels help. An ambiguous sample is a tie between two
-    classes by nature and comes first; an OoD sample does so only if it falls between classes.
+    Cost: O(n C). Assumes that labels help most at the boundary between two classes. An ambiguous sample is a tie
+    between two classes and comes first; an OoD sample does so only if it lies between classes.
     """
     yield from ranked(view, margins(view.probs_NC))
 
