@@ -1,8 +1,8 @@
-"""A graph of nearest neighbours over part of the pool, and what it says of purity: who is likely to be iD, and why.
+"""A graph of nearest neighbours over part of the pool, and the probability of being iD that it gives each node.
 
-Two kinds of non-iD samples betray themselves in two ways. OoD samples sit together: a few answers, spread over the
-graph, tell their neighbourhoods from those of classes. Ambiguous samples sit between classes, where the pool is thin:
-their nearest neighbours are far, before anything is labelled.
+The two kinds of non-iD samples are recognised in two ways. OoD samples gather: a few answers, spread over the graph,
+tell their neighbourhoods from those of classes. Ambiguous samples lie between classes, where the pool is thin: their
+nearest neighbours are far, before anything is labelled.
 """
 
 import numpy as np
@@ -95,7 +95,7 @@ class Purity:
         return expit(self._inputs(self.evidence(is_id_N, is_other_N)) @ self.weights)
 
     def calibrate(self, is_id_N: np.ndarray, is_other_N: np.ndarray) -> None:
-        """Fit (a, b, c) to these answers, each as it looks from the other folds; nothing with too few of them."""
+        """Fit (a, b, c) to these answers, each seen from the other folds; nothing with too few of them."""
         answered = np.flatnonzero(is_id_N | is_other_N)
         if len(answered) < FEWEST:
             return

@@ -1,4 +1,4 @@
-"""What strategies for open sets share: who is labelled as what, mixtures in one dimension, queues taken in turn."""
+"""What strategies for open sets share: labelled positions by kind, mixtures in one dimension, queues taken in turn."""
 
 import contextlib
 import functools

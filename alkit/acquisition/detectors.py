@@ -22,7 +22,7 @@ TEMPERATURE = 0.5
 LFOSA_CODE_UNKNOWN_TEMPERATURE = 2.0
 
 
-# BUAL's negative learning: pool rows that take part, steps, rate of Adam, steps between two looks at the pool
+# BUAL's negative learning: pool rows that take part, steps, rate of Adam, steps between two predictions of the pool
 NEGATIVE_ROWS, NEGATIVE_STEPS, NEGATIVE_RATE, NEGATIVE_EVERY = 5000, 100, 0.02, 5
 
 

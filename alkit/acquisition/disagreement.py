@@ -1,4 +1,4 @@
-"""How easily a prediction flips along a ray, and LDM-S, which looks for samples that flip before most others do."""
+"""LDM-S, and the point along a ray of last layers at which a prediction changes, which it shares with ALFA-Mix."""
 
 from collections.abc import Iterator
 from typing import Literal

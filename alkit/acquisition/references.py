@@ -1,11 +1,11 @@
 """Reference lines: what an oracle that kept every non-iD sample away for free would make of the budget.
 
-They are no strategies that anyone could follow, and are never ranked among them: their family in the registry says
-so to tables and figures. What is registered here is an ordinary order of the view; it is the loop that passes over the
-non-iD samples in it, because no path may lead from a view to a hidden label. So the cost of a reference line, after the
-initial set, is its number of iD labels, the floor that every strategy's cost is held against.
+Nobody can follow them, and they are never ranked among strategies: tables and figures know them by their family in the
+registry. What is registered here is an ordinary order of the view; the loop passes over the non-iD samples in it,
+because no path may lead from a view to a hidden label. So the cost of a reference line, after the initial set, is its
+number of iD labels: the least cost that any strategy can have.
 
-The third line, the all-iD ceiling (the accuracy with every iD sample of the pool labelled and no other bought), is
+The third line, the all-iD ceiling (the accuracy with every iD sample of the pool labelled and no other), is
 `oracle_random` in one stage: a cell with the recipe's `stage_id` and `stop_id` changed to the pool's number of iD
 samples. In what order they come then no longer matters.
 """

@@ -1,8 +1,8 @@
 """Strategies that rank by the class probabilities alone, and random sampling, which every other one is held against.
 
-All of them look at C = K + 1 columns, the auxiliary class of labelled non-iD samples included. What "the filter" holds
-back are samples that the classifier itself takes for non-iD (`registry.order`). Cost: O(n C) for the scores and
-O(n log n) for the order.
+All of them use C = K + 1 columns, the auxiliary class of labelled non-iD samples included. The auxiliary filter, which
+puts samples that the classifier takes for non-iD last, is no part of them: see `registry.order`. Cost: O(n C) for the
+scores and O(n log n) for the order.
 """
 
 from collections.abc import Iterator
