@@ -1,7 +1,7 @@
 # make study     the whole study on MixDigits: notebooks, figures, result tables, Table 2
 # make test      pytest over tests/ and nbval over notebooks/
 # make lab       JupyterLab in the study's environment
-# make figures   the committed figures and tables again (PNGs where a Chrome is found)
+# make figures   the committed pictures, tables and executed notebooks again (needs a Chrome: without, there are no pictures)
 # make notebooks the committed notebooks' own outputs again, at their defaults
 # make peers     other people's implementations, which some tests and `make bench` compare with
 # make bench     time and memory of strategies, training, runs and the study, beside other people's, into figures/ (2 hours

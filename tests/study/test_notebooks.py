@@ -8,7 +8,7 @@ import pandas
 import papermill
 import pytest
 
-from alkit import benchmarks, paths
+from alkit import acquisition, benchmarks, learners, paths
 from alkit.study import notebook as helpers
 from alkit.study.analysis import cost_tables
 from alkit.study.batch import notebook_runs, publish
@@ -149,6 +149,16 @@ def test_tables_in_documents_are_the_committed_results(document, some):
     for label, block in blocks:
         table = pandas.read_csv(paths.ROOT / "figures" / "results" / f"{label}.csv")
         assert block == cost_tables.table2_text(table), label
+
+
+def test_readme_lists_every_learner_and_every_strategy_with_its_file():
+    readme = (paths.ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| .*\|$", readme, re.M)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(learners.LEARNERS) <= listed
+    for name, strategy in acquisition.STRATEGIES.items():
+        file = f"alkit/acquisition/{strategy.function.__module__.rpartition('.')[2]}.py"
+        assert re.search(rf"^\| .*`{name}`.* \| .* \| \[.*\]\({file}\) \|$", readme, re.M), name
 
 
 def test_what_the_readme_says_of_our_strategy_is_in_the_committed_results():
