@@ -27,7 +27,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PICKS = ("stage", "position", "index", "kind", "label")
-STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy")
+STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "accuracy_k1")
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
 
@@ -64,7 +64,7 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
     except Timeout:
         raise InUse(f"{path.parent} is in use by another process; wait for it, or stop it") from None
     except OSError as error:
-        reason = error.strerror or error
+        reason = "it is a link" if path.is_symlink() else error.strerror or error
         raise StoreError(f"cannot lock {path}: {reason}; delete it, or choose another folder") from error
     try:
         yield

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 from alkit import acquisition, benchmarks, learners, recipes
 from alkit.benchmarks import ID, Benchmark
+from alkit.options import Range, check_value
+
+Initial = Literal["shared", "paper", "strategy"]
+
+
+Stop = Literal["quota", "round"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,8 @@ class Cell:
     "paper" = the `supervised` learner sees and pays for the iD ones only; "strategy" = the strategy buys the first
     `initial_id` iD labels too, on stage-0 features. `stop`: a stage ends at its last wanted iD answer ("quota") or at
     the end of the round in which that came ("round"), a round being as many questions as iD answers are wanted.
-    `changes`: recipe values by name.
+    `changes`: recipe values by name. `auxiliary_filter`: samples whose largest probability is on the auxiliary class
+    are asked about only once there are no others (`acquisition.order`).
     """
 
     benchmark: str
@@ -24,11 +31,12 @@ class Cell:
     learner: str
     strategy: str
     seed: int = 0
-    initial: Literal["shared", "paper", "strategy"] = "shared"
-    stop: Literal["quota", "round"] = "quota"
+    initial: Initial = "shared"
+    stop: Stop = "quota"
     learner_options: dict = field(default_factory=dict)
     strategy_options: dict = field(default_factory=dict)
     changes: dict = field(default_factory=dict)
+    auxiliary_filter: bool = True
 
     @cached_property
     def recipe(self) -> recipes.Recipe:
@@ -38,18 +46,24 @@ class Cell:
     def options(self) -> dict:
         """What departs from the defaults; {} for a plain cell."""
         parts = {"learner": self.learner_options, "strategy": self.strategy_options, "changes": self.changes}
-        given = {name: options for name, options in parts.items() if options}
-        return given if self.stop == "quota" else {**given, "stop": self.stop}
+        given: dict = {name: options for name, options in parts.items() if options}
+        if self.stop != "quota":
+            given["stop"] = self.stop
+        if not self.auxiliary_filter:
+            given["auxiliary_filter"] = False
+        return given
 
 
 def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
     """ValueError, before anything is written, for a cell that cannot run: what is wrong and what there is instead."""
     recipe = cell.recipe
-    if isinstance(cell.seed, bool) or not isinstance(cell.seed, int) or cell.seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 up, got {cell.seed!r}")
-    for name, allowed in (("initial", ("shared", "paper", "strategy")), ("stop", ("quota", "round"))):
-        if getattr(cell, name) not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(cell, name)!r}")
+    for name, kind in (
+        ("seed", Annotated[int, Range(0)]),
+        ("initial", Initial),
+        ("stop", Stop),
+        ("auxiliary_filter", bool),
+    ):
+        check_value(getattr(cell, name), kind, name)
     learner = learners.get(cell.learner, cell.learner_options)
     strategy = acquisition.get(cell.strategy)
     acquisition.check_options(cell.strategy, cell.strategy_options)

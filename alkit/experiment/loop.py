@@ -194,8 +194,8 @@ class Loop:
         with clock("train"):
             self.learner.fit(self.answers_N.copy(), stage)
         with clock("extract"):
-            accuracy = self._accuracy()
-        row = {"stage": stage, **dict(zip(KINDS, self.counts)), "cost": self.oracle.cost, "accuracy": accuracy}
+            accuracies = self._accuracies()
+        row = {"stage": stage, **dict(zip(KINDS, self.counts)), "cost": self.oracle.cost, **accuracies}
         seconds = {"stage": stage, **clock.seconds()}
         state = self.learner.state()
         self.folder.commit(picks=picks, stage=row, seconds=seconds, learner=state, done=self._done(stage + 1))
@@ -224,7 +224,10 @@ class Loop:
         )
         target, picks = self.counts[ID] + wanted, []
         only_id = acquisition.get(self.cell.strategy).reference
-        for index in acquisition.order(self.cell.strategy, view, **self.cell.strategy_options):
+        filtered = self.cell.auxiliary_filter
+        for index in acquisition.order(
+            self.cell.strategy, view, auxiliary_filter=filtered, **self.cell.strategy_options
+        ):
             if only_id and not self.oracle.is_id(index):
                 continue
             picks.append(self._pick(stage, len(picks), index))
@@ -243,7 +246,11 @@ class Loop:
         self.counts[answer.kind] += 1
         return answer.kind, "" if answer.label is None else answer.label
 
-    def _accuracy(self) -> float:
-        """Share of the test set, all iD, whose largest of the K iD probabilities is its class."""
-        probs_MC = self.learner.predict(self.test_images)[:, : self.benchmark.n_classes]
-        return float((probs_MC.argmax(1) == self.benchmark.test_labels_M).mean())
+    def _accuracies(self) -> dict[str, float]:
+        """Share of the test images, all iD, whose class has the largest probability, of the K iD ones or of all K + 1.
+
+        Under `accuracy_k1`, an image that goes to the auxiliary class is wrong.
+        """
+        probs_MC = self.learner.predict(self.test_images)
+        found = {"accuracy": probs_MC[:, : self.benchmark.n_classes], "accuracy_k1": probs_MC}
+        return {name: float((p.argmax(1) == self.benchmark.test_labels_M).mean()) for name, p in found.items()}

@@ -139,7 +139,7 @@ def test_other_pool_other_recipe_and_other_options_have_other_directories(tmp_pa
     cells = [tiny(), tiny(seed=1), tiny(changes={"sup_lr": 0.5}), tiny(stop="round"), tiny("supervised"),
              tiny("supervised", initial="paper"),
              tiny(learner_options={"features": "projected"}),
-             tiny(strategy_options={"auxiliary_filter": False})]  # fmt: skip
+             tiny(auxiliary_filter=False)]  # fmt: skip
     benchmark, device = benchmarks.load("tiny"), torch.device("cpu")
     paths = [experiment.folder(cell, tmp_path, benchmark, device).path for cell in cells]
     pool = benchmark.pool
@@ -194,7 +194,7 @@ def test_records_of_a_run_that_was_dropped_equal_those_of_one_that_was_not(tmp_p
         experiment.finish(tiny("supervised", "entropy"), root=tmp_path / "dropped")
     ) == without_seconds(whole)
     assert list(whole[0]) == [
-        "stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy",
+        "stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "accuracy_k1",
         "train_seconds", "extract_seconds", "choose_seconds",
         "initial_hash", "fingerprint", "device", "version",
     ]  # fmt: skip

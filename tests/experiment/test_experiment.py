@@ -1,6 +1,7 @@
 """The loop: what is asked and paid for, by hand; the same start for every method; nothing leaks; and that it learns."""
 
 import csv
+import dataclasses
 import io
 import os
 import subprocess
@@ -18,7 +19,7 @@ from threadpoolctl import threadpool_info
 from alkit import acquisition, benchmarks, experiment, learners, rng
 from alkit.acquisition import registry
 from alkit.benchmarks import AMBIGUOUS, ID, OOD, Benchmark, Pool
-from alkit.experiment import Cell
+from alkit.experiment import Cell, methods
 from alkit.learners import representation
 
 METHODS = [
@@ -104,7 +105,7 @@ def twelve(monkeypatch):
     ],
 )  # fmt: skip
 def test_who_is_asked_and_what_it_costs_by_hand(learner, initial, stop, orders, composition, twelve, tmp_path):
-    cell = tiny(learner, "upwards", initial=initial, stop=stop, changes=twelve)
+    cell = tiny(learner, "upwards", initial=initial, stop=stop, changes=twelve, auxiliary_filter=False)
     records = experiment.finish(cell, root=tmp_path)
     assert asked(tmp_path) == orders
     assert [(r["n_id"], r["n_ambiguous"], r["n_ood"]) for r in records] == composition
@@ -130,7 +131,7 @@ def test_rounds_end_at_the_round_even_where_the_quota_is_overshot(twelve, tmp_pa
 
 def test_run_ends_at_the_wanted_number_when_it_is_no_multiple_of_the_stage(twelve, tmp_path):
     changes = {**twelve, "stage_id": 3, "stop_id": 6}
-    records = experiment.finish(tiny("supervised", "upwards", changes=changes), root=tmp_path)
+    records = experiment.finish(tiny("supervised", "upwards", changes=changes, auxiliary_filter=False), root=tmp_path)
     assert [r["n_id"] for r in records] == [2, 5, 6]
 
 
@@ -162,6 +163,73 @@ def test_accuracy_is_argmax_over_the_id_columns_alone(tmp_path, monkeypatch):
     labels = tiny_benchmark().test_labels_M
     for record in experiment.finish(tiny("supervised", "random"), root=tmp_path):
         assert record["accuracy"] == (labels == 1).mean()
+        assert record["accuracy_k1"] == 0
+
+
+def test_accuracy_over_all_outputs_counts_images_that_go_to_the_auxiliary_class_as_wrong(tmp_path, monkeypatch):
+    labels = tiny_benchmark().test_labels_M
+    probs = np.full((len(labels), 4), 0.1)
+    probs[np.arange(len(labels)), labels] = 0.4  # right over K
+    probs[::3, 3] = 0.5  # of every third image, the auxiliary class is surer
+    monkeypatch.setattr(learners.Supervised, "predict", lambda self, x: probs)
+    for record in experiment.finish(tiny("supervised", "random"), root=tmp_path):
+        assert record["accuracy"] == 1
+        assert record["accuracy_k1"] == pytest.approx(1 - len(labels[::3]) / len(labels))
+    assert [float(row["accuracy_k1"]) for row in stages(tmp_path)] == [record["accuracy_k1"]] * 4
+
+
+def test_filter_is_part_of_a_cell_its_run_and_its_text(tmp_path):
+    """Two runs, in two folders, that ask differently; the filter's default is no option of a cell."""
+    on, off = tiny("probe", "margin"), tiny("probe", "margin", auxiliary_filter=False)
+    assert on.options == {} and off.options == {"auxiliary_filter": False}
+    assert [methods.method(cell) for cell in (on, off)] == ["probe+margin", "probe+margin+filter=off"]
+    for cell in (on, off):
+        experiment.finish(cell, root=tmp_path)
+        assert Cell("tiny", "smoke", **methods.parse_method(methods.method(cell))) == cell
+    assert len(list((tmp_path / "cells" / "tiny-smoke").iterdir())) == 2
+
+
+def test_loop_asks_for_what_looks_id_first_with_the_filter_and_only_then(tmp_path, monkeypatch):
+    looks_id = np.arange(len(tiny_benchmark().pool)) % 2 == 0
+    probs = np.where(looks_id[:, None], [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]).astype(np.float32)
+    show = learners.Probe.show
+
+    def shown(self):
+        return dataclasses.replace(show(self), probs_NC=probs)
+
+    monkeypatch.setattr(learners.Probe, "show", shown)
+    bought = {}
+    for choice in (True, False):
+        root = tmp_path / str(choice)
+        experiment.finish(tiny("probe", "random", auxiliary_filter=choice), root=root)
+        bought[choice] = [looks_id[row["index"]] for row in picks(root) if row["stage"] > 0]
+    assert all(bought[True]) and not all(bought[False])
+
+
+def test_every_strategy_has_a_row_of_its_own_with_the_filter_and_the_papers_come_without_it_too():
+    rows = methods.every_strategy("probe")
+    assert len(set(rows)) == len(rows)
+    off = [row for row in rows if row.endswith("+filter=off")]
+    assert off == ["probe+random_cl+filter=off", "probe+distance_cl+filter=off"]
+    assert {row.partition("+")[2] for row in rows if "(" not in row and row not in off} == set(acquisition.STRATEGIES)
+    paper = [methods.parse_method(row) for row in methods.paper_methods("mixmnist")]
+    assert [part.get("auxiliary_filter", True) for part in paper] == [True] * 4 + [False] * 2
+    named = methods.strategies_in(["probe+distance_cl(radius=0.1)+filter=off", "probe+random"])
+    options = {"radius": 0.1, "auxiliary_filter": False}
+    assert named == {"distance_cl, radius=0.1, filter=off": ("distance_cl", options), "random": ("random", {})}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("probe+random+filter=no", "filter of 'probe.random.filter=no' must be one of on, off, got 'no'"),
+        ("probe+random+stop=round+stop=round", "'stop' is given more than once"),
+        ("probe+random+filters=off", r"has no part 'filters' \(did you mean 'filter'\?\); it has: stop, filter"),
+    ],
+)
+def test_what_stands_behind_a_method_is_checked(text, said):
+    with pytest.raises(ValueError, match=said):
+        methods.parse_method(text)
 
 
 def test_initial_set_is_the_same_for_every_method_of_a_seed_and_another_for_another(tmp_path):
@@ -333,15 +401,17 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         (tiny("probe", "random", True), "seed must be a whole number from 0 up, got True"),
         (tiny(initial="papers"), "initial must be one of shared, paper, strategy, got 'papers'"),
         (tiny(stop="never"), "stop must be one of quota, round, got 'never'"),
+        (tiny(auxiliary_filter="no"), "auxiliary_filter must be True or False, got 'no'"),
+        (tiny(auxiliary_filter=0), "auxiliary_filter must be True or False, got 0"),
         (
             tiny("supervised", learner_options={"features": "projected"}),
-            "learner 'supervised' has no option 'features'; it has: none",
+            "learner 'supervised' has no option 'features'; it has: augment, auxiliary",
         ),
         (tiny(learner_options={"features": "pixels"}), "features must be one of encoder, projected, got 'pixels'"),
         (tiny(strategy_options={"filter": True}), "strategy 'random' has no option 'filter'"),
         (
-            tiny(strategy_options={"auxiliary_filter": "no"}),
-            "auxiliary_filter of strategy 'random' must be True or False, got 'no'",
+            tiny(strategy_options={"auxiliary_filter": False}),
+            "strategy 'random' has no option 'auxiliary_filter'; it has: none",
         ),
         (
             tiny("probe", "distance_cl", strategy_options={"exclude": "all"}),

@@ -16,7 +16,7 @@ from alkit import experiment, explorer
 from alkit.explorer import Purchases
 from alkit.explorer.columns import columns
 from alkit.explorer.purchases import INSIDE
-from alkit.explorer.spaces import aligned, nearest, plane
+from alkit.explorer.spaces import aligned, nearest, neighbour_agreement, plane
 from alkit.study import cli as command
 from alkit.study.explore import replay
 
@@ -107,6 +107,17 @@ def test_scripts_are_short_and_all_are_used():
 images = np.zeros((4, 8, 8), np.uint8)
 features = np.arange(12.0).reshape(4, 3)
 BAD = {
+    "a text for a table": (dict(table="abc"), "table must be a dict of columns by name, or a DataFrame, got str"),
+    "an array for a table": (dict(table=np.zeros((4, 2))), "table must be a dict .*, got ndarray"),
+    "a column of rows that differ": (dict(table={"class": [[1], [1, 2], [3], [4]]}), "column 'class' must hold one"),
+    "codes without names": (dict(table={"class": ([0, 1, 2, 3], 4)}), "'class' must be a pair of codes and their"),
+    "a score beyond all numbers": (dict(table={"loss": [-1.7e308, 1.7e308, 0.0, 1.0]}), "score 'loss' runs from -1.7e"),
+    "a text for coordinates": (dict(coordinates="abc"), "coordinates must be a dict of .* by name, got str"),
+    "a text for features": (dict(features="abc"), r"features 'features' must be numbers of shape \(N, D\)"),
+    "features of rows that differ": (dict(features=[[1], [1, 2], [3], [4]]), "must be numbers .* rows that differ"),
+    "features of 1e300": (dict(features=features * 1e300), r"'features' are beyond 1e\+12 in 4 rows, first \[0, 1,"),
+    "an infinite feature": (dict(features=np.where(features == 4, -np.inf, features)), r"not finite in 1 rows, first"),
+    "coordinates of 1e300": (dict(coordinates={"features": np.full((4, 2), 1e300)}), r"beyond 1e\+12 at 4 samples"),
     "lengths differ": (dict(features=features[:3]), "of 3 samples, images of 4"),
     "features of one axis": (dict(features=np.zeros(4)), r"must be numbers of shape \(4, D\)"),
     "features that are not finite": (dict(features=np.full((4, 3), np.nan)), "not finite in 4 rows"),
@@ -141,6 +152,69 @@ def test_bad_input_is_refused_by_name(given, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         explorer.write(tmp_path / "page.html", arguments.pop("features"), arguments.pop("images"), **arguments)
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("", "is a folder; name the file"), ("no/such/page.html", "there is no folder .*such to write page")],
+)
+def test_place_where_no_page_can_be_is_refused_before_any_work(place, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("alkit.explorer.page.as_nhwc", lambda images: pytest.fail("began to work"))
+    with pytest.raises(ValueError, match=said):
+        explorer.write(tmp_path / place, features, images)
+    monkeypatch.setattr("alkit.experiment.finished", lambda *a, **b: pytest.fail("began to work"))
+    into = str(tmp_path / place)
+    assert command.main(["explore", "--benchmark", "tiny", "--profile", "smoke", "--into", into]) == 2
+    err = capsys.readouterr().err
+    assert re.search(said, err) and "free some space" not in err
+    assert list(tmp_path.rglob("*.html")) == []
+
+
+def test_missing_values_are_none_in_every_kind_of_column():
+    """None, NaN and pandas' NA, in lists, arrays and frames; they make neither a class "nan" nor numbers into texts."""
+    gone = float("nan")
+    categories, scores = columns({
+        "texts": ["a", gone, "b"], "texts and None": ["a", None, ""], "flags": [True, None, False],
+        "digits": [3, None, 7], "losses": [0.5, None, 1.5], "infinite": [0.5, np.inf, 1.5],
+        "NA": pandas.array(["a", pandas.NA, "b"]),
+        "dates": np.array(["2020-01-01", "NaT", "2021-01-01"], dtype="datetime64[D]"), "nothing": [None, None, None],
+    }, 3)  # fmt: skip
+    assert {c.key: (c.names, c.codes_N.tolist()) for c in categories} == {
+        "texts": (("a", "b"), [0, 255, 1]), "texts and None": (("a",), [0, 255, 255]),
+        "flags": (("no", "yes"), [1, 255, 0]), "digits": (("3", "7"), [0, 255, 1]),
+        "NA": (("a", "b"), [0, 255, 1]),
+        "dates": (("2020-01-01", "2021-01-01"), [0, 255, 1]), "nothing": ((), [255, 255, 255]),
+    }  # fmt: skip
+    assert {s.key: (s.low, s.high, s.steps_N.tolist()) for s in scores} == {
+        "losses": (0.5, 1.5, [0, 65535, 65534]), "infinite": (0.5, 1.5, [0, 65535, 65534]),
+    }  # fmt: skip
+
+
+def test_colours_symbols_and_dashes_are_defined_in_the_palette_alone():
+    from alkit.explorer import palette
+    from alkit.explorer.page import PAGE
+
+    defined = set(re.findall("#[0-9a-f]{6}", Path(palette.__file__).read_text().lower()))
+    files = [path for path in Path(palette.__file__).parent.glob("*.py") if path.name != "palette.py"]
+    for path in [*files, *PAGE.glob("*.js")]:
+        assert re.findall("#[0-9a-f]{6}", path.read_text().lower()) == [], path.name
+    assert not defined & set(re.findall("#[0-9a-f]{6}", (PAGE / "page.css").read_text().lower()))
+    known = re.search("SYMBOL_NUMBERS = {(.*?)}", (PAGE / "colours.js").read_text(), re.S)[1]
+    assert re.findall(r'"?([\w-]+)"?: \d', known) == list(palette.SYMBOLS)
+
+
+def test_neighbour_agreement_by_hand_and_at_chance():
+    """Two bundles of directions: each image's neighbours share its bundle; with codes drawn at random they do not."""
+    stream = np.random.default_rng(0)
+    bundle_N = np.repeat([0, 1], 200)
+    features_ND = np.eye(8)[bundle_N] * stream.uniform(1, 9, (400, 1)) + 0.01 * stream.normal(size=(400, 8))
+    assert neighbour_agreement(features_ND, bundle_N) == 1
+    assert neighbour_agreement(features_ND, stream.permutation(bundle_N)) == pytest.approx(0.5, abs=0.03)
+    line_ND = np.array([[1, 0], [1, 0.1], [0, 1.0], [0.3, 1]])  # neighbours: 0-1, 2-3, and the ends' next: 1-3
+    assert neighbour_agreement(line_ND, [0, 0, 0, 1], k=1) == 0.5
+    for k in (0, 4):
+        with pytest.raises(ValueError, match="between 1 and 3"):
+            neighbour_agreement(line_ND, [0, 0, 0, 1], k=k)
 
 
 def test_too_many_names_are_refused_with_advice():
@@ -191,7 +265,7 @@ def test_projection_is_turned_to_lie_like_the_first():
 
 def test_run_seen_again_chooses_what_it_bought():
     """The features of each stage are the run's own: Distance(CL), asked again, names the same samples."""
-    cell = tiny("contrastive", "distance_cl")
+    cell = tiny("contrastive", "distance_cl", auxiliary_filter=False)
     stages = experiment.finish(cell)
     bought = replay.with_circles(replay.read(cell, "ours"), cell)
     assert [len(picks) for picks in bought.picks] == np.diff([0, *(row["cost"] for row in stages)]).tolist()
@@ -211,7 +285,7 @@ def test_command_writes_the_page_of_finished_runs_and_says_where(capsys, tmp_pat
     assert command.main(["explore", "--benchmark", "tiny", "--profile", "smoke"]) == 0
     out, err = capsys.readouterr()
     assert "no run of this seed is finished" in err and Path(out.strip()).parts[-2:] == ("tiny", "smoke-explorer.html")
-    cells = [tiny("contrastive", "distance_cl"), tiny("supervised", "entropy")]
+    cells = [tiny("contrastive", "distance_cl", auxiliary_filter=False), tiny("supervised", "entropy")]
     for cell in cells:
         experiment.finish(cell)
     assert (

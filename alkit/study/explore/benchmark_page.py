@@ -12,7 +12,7 @@ from alkit.benchmarks import CATEGORIES
 from alkit.experiment import Cell
 from alkit.experiment.methods import cells_of
 from alkit.explorer import Purchases
-from alkit.explorer.page import write_spaces
+from alkit.explorer.page import check_path, write_spaces
 from alkit.explorer.projection import project
 from alkit.explorer.spaces import Space, aligned, nearest
 from alkit.learners.base import Setting
@@ -23,11 +23,7 @@ from alkit.study.analysis import cost_tables
 from alkit.study.explore import replay
 
 NEIGHBOURS = 8
-
-
 LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
-
-
 NO_LABEL, LAST, PIXELS = "contrastive, no label yet", "contrastive, last stage", "raw pixels"
 
 
@@ -44,17 +40,18 @@ def write_benchmark(
     """Write the page of one pool to `path`; returns what strategies bought, as the page shows it.
 
     Features are those of the contrastive learner before any label (from the cache that runs share), beside raw pixels
-    and, where a run of `contrastive+distance_cl` is finished, its last features; scores and clusters those after the
-    initial set. Purchases are those of the finished runs among `methods` (default: the paper's); none are run here.
-    ValueError for an unknown benchmark, profile or method.
+    and, where a run of `contrastive+distance_cl+filter=off` is finished, its last features; scores and clusters those
+    after the initial set. Purchases are those of the finished runs among `methods` (default: the paper's); none are run here.
+    ValueError for an unknown benchmark, profile or method; before any work for a `path` that no page can be written to.
     """
+    check_path(path)
     cells = cells_of(benchmark, profile, list(methods), seed, 1)
     done = [cell for cell in cells if experiment.finished(cell, root=root)]
-    cell = Cell(benchmark, profile, "contrastive", "distance_cl", seed)
+    cell = Cell(benchmark, profile, "contrastive", "distance_cl", seed, auxiliary_filter=False)
     data, setting = experiment.benchmark_of(cell), experiment.setting_of(cell, root=root, progress=progress)
     purchases = [_bought(one, root, progress) for one in done]
     features = {NO_LABEL: first_representation(setting)[0].features("encoder")}
-    if ours := [one for one in done if (one.learner, one.strategy) == ("contrastive", "distance_cl")]:
+    if ours := [one for one in done if replay.is_replayable(one)]:
         features[LAST] = replay.last_features(ours[0], root=root)
     features[PIXELS] = data.pool.images_NCHW.reshape(len(data.pool), -1).astype(np.float32) / 255
     write_spaces(
@@ -75,7 +72,7 @@ def _bought(cell: Cell, root: Path | None, progress: bool) -> Purchases:
 
     name = cost_tables.method(pandas.DataFrame([tables.about(cell)])).iloc[0]
     bought = replay.read(cell, name, root=root)
-    circular = (cell.learner, cell.strategy) == ("contrastive", "distance_cl")
+    circular = replay.is_replayable(cell)
     return replay.with_circles(bought, cell, root=root, progress=progress) if circular else bought
 
 

@@ -17,6 +17,7 @@ from sklearn.preprocessing import normalize
 from alkit import acquisition, experiment, paths, rng, runtime
 from alkit.acquisition.clusters import Clusters, clusters, distance_order
 from alkit.experiment import Cell
+from alkit.experiment.methods import method
 from alkit.explorer import Circles, Purchases
 from alkit.explorer.purchases import INSIDE, LABELLED_ID, LABELLED_NON_ID, OUTSIDE, UNLABELLED
 from alkit.learners import base
@@ -50,11 +51,14 @@ def last_features(cell: Cell, *, root: Path | None = None) -> np.ndarray:
 
 
 def with_circles(bought: Purchases, cell: Cell, *, root: Path | None = None, progress: bool = False) -> Purchases:
-    """`bought`, the purchases of a finished `contrastive+distance_cl` run, with the circles of each stage.
+    """`bought`, the purchases of a finished `contrastive+distance_cl+filter=off` run, with the circles of each stage.
 
     Trains the representation again, stage by stage (see the module's text); kept in the cache that runs share. The note
-    says at how many stages the strategy, asked again, named the very samples that the run bought.
+    says at how many stages the strategy, asked again, named the very samples that the run bought. ValueError for a run
+    with the auxiliary filter, which goes by probabilities that are not computed again.
     """
+    if not is_replayable(cell):
+        raise ValueError(f"only contrastive+distance_cl+filter=off can be replayed, got {method(cell)!r}")
     setting = experiment.setting_of(cell, root=root, progress=progress)
     inputs = {
         "cell": canonical([cell.learner_options, cell.strategy_options, cell.changes, cell.stop, cell.seed]),
@@ -71,6 +75,11 @@ def with_circles(bought: Purchases, cell: Cell, *, root: Path | None = None, pro
         f"asked again, the strategy names the same samples at {sum(same)} of {len(same)} stages."
     )
     return replace(bought, circles=circles, note=note)
+
+
+def is_replayable(cell: Cell) -> bool:
+    """Whether `with_circles` can show the run of `cell`: Distance(CL) as the paper has it, without the filter."""
+    return (cell.learner, cell.strategy, cell.auxiliary_filter) == ("contrastive", "distance_cl", False)
 
 
 def _plain(value):
