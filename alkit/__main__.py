@@ -2,7 +2,11 @@
 
 import sys
 
-from alkit.study.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:  # from here on, for a Ctrl-C may come while modules are loaded
+        from alkit.study.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.stderr.write("\nalkit: interrupted\n")
+        sys.exit(130)

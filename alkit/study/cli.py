@@ -5,21 +5,22 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
-from alkit import __version__
+from alkit import __version__, plain_yaml
 from alkit.paths import runs_folder
 from alkit.store import StoreError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a run that failed, 2 for a request that makes no sense."""
-    args = parser().parse_args(argv)
+    """Run one command. Exit status: 0, 1 where a run failed, 2 for a wrong request, 130 after Ctrl-C."""
     try:
+        args = parser().parse_args(argv)
         return args.do(args)
     except (ValueError, StoreError) as error:
         print(f"alkit: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nalkit: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,9 +48,9 @@ def parser() -> argparse.ArgumentParser:
     sweep_options(sweep)
     sweep.set_defaults(do=sweep_)
 
-    table = commands.add_parser("table", help="print the paper's Table 2 from results", description=table_.__doc__)
+    table = commands.add_parser("table", help="print results as the paper's Table 2", description=table_.__doc__)
     benchmark_and_profile(table)
-    table.add_argument("--name", default="", help="of a table that was given one (notebook 4's parameter)")
+    table.add_argument("--name", default="", help="of a table that has one (see notebook 4's parameter, and sweep)")
     table.add_argument("--committed", action="store_true", help="of the study's committed results, not this machine's")
     table.set_defaults(do=table_)
 
@@ -76,8 +77,8 @@ def parser() -> argparse.ArgumentParser:
 
 def benchmark_and_profile(command: argparse.ArgumentParser) -> None:
     """Give `command` the options --benchmark and --profile."""
-    command.add_argument("--benchmark", default="mixdigits")
-    command.add_argument("--profile", default="laptop")
+    command.add_argument("--benchmark", default="mixdigits", help="default: mixdigits")
+    command.add_argument("--profile", default="laptop", help="default: laptop")
 
 
 def sweep_options(sweep: argparse.ArgumentParser) -> None:
@@ -104,19 +105,20 @@ def sweep_options(sweep: argparse.ArgumentParser) -> None:
 
 def run_(args) -> int:
     """Execute notebooks in order, headless. Parameters are checked against the notebooks before a kernel starts."""
-    from alkit.paths import outputs
     from alkit.study.batch import notebook_runs
 
     names = notebook_runs.notebooks() if args.notebook == ["all"] else args.notebook
     paths = [notebook_runs.find(name) for name in names]
     if args.list:
         return list_parameters(paths)
-    given = {name: read(name, value) for name, value in args.parameter}
+    names = [name for name, _ in args.parameter]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"parameter {twice[0]!r} is given more than once; leave one of them out")
+    given = {name: read(f"parameter {name!r}", value) for name, value in args.parameter}
     plan = notebook_runs.check_apart(paths, given)
     start = time.monotonic()
     for number, (path, mine) in enumerate(plan.items(), 1):
-        values = {**notebook_runs.parameters(path), **mine}
-        output = outputs(values["benchmark"], values["profile"]) / path.name
+        output = notebook_runs.output_of(path, mine)
         print(f"[{number}/{len(plan)}] {path.name}", file=sys.stderr, flush=True)
         if not executed(path, output, mine):
             return 1
@@ -129,7 +131,7 @@ def sweep_(args) -> int:
     from alkit.study.batch import grid, sweep
 
     given = {name: getattr(args, name) for name in grid.AXES if getattr(args, name)}
-    given |= {"changes": read("changes", args.changes)} if args.changes else {}
+    given |= {"changes": read("--changes", args.changes)} if args.changes else {}
     options = sweep.Options(
         jobs=args.jobs, device=args.device, scheduler=args.scheduler, part=args.part, as_notebooks=args.as_notebooks
     )
@@ -140,24 +142,18 @@ def sweep_(args) -> int:
             return 0
         failed = prepared.run(sys.stderr)
         print(prepared.summary(), flush=True)
-    except KeyboardInterrupt:
-        print("alkit: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     finally:
         prepared.close()
     return 1 if failed else 0
 
 
-def read(name: str, value: str):
-    """The value of a parameter as papermill would read it: YAML."""
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"parameter {name!r} cannot be read from {value!r}: it is no YAML value") from error
+def read(what: str, value: str):
+    """The value of a parameter or option as papermill would read it: YAML. ValueError, naming `what` it is of."""
+    return plain_yaml.load(value, f"{what}, {value!r},")
 
 
 def executed(path: Path, output: Path, given: dict) -> bool:
-    """Execute one notebook; False, with the reason on standard error, where one of its cells failed."""
+    """Execute one notebook; False, with the reason on standard error, where it failed."""
     from papermill.exceptions import PapermillExecutionError
 
     from alkit.study.batch import notebook_runs
@@ -167,8 +163,13 @@ def executed(path: Path, output: Path, given: dict) -> bool:
         return True
     except PapermillExecutionError as error:
         print(f"alkit: cell {error.exec_count} of {path.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
-        print(f"       the whole traceback is in {output}", file=sys.stderr)
-        return False
+    except StoreError:
+        raise
+    except RuntimeError as error:  # of the kernel, which may have been killed
+        print(f"alkit: {path.name} failed: {error}; it may need more memory than there is", file=sys.stderr)
+    if (kept := notebook_runs.failed(output)).exists():
+        print(f"       the whole traceback is in {kept}", file=sys.stderr)
+    return False
 
 
 def list_parameters(paths: list[Path]) -> int:
@@ -186,20 +187,24 @@ def list_parameters(paths: list[Path]) -> int:
 def table_(args) -> int:
     """Accuracy, annotation cost and cost per accuracy of each method at the last stage, mean and spread over seeds.
 
-    For the paper's own benchmarks, its numbers stand beside them.
+    For one benchmark at one profile. For the paper's own benchmarks, its numbers stand beside them.
     """
     from alkit import recipes
-    from alkit.paths import ROOT
+    from alkit.paths import checkout
     from alkit.study import tables
-    from alkit.study.analysis import cost_tables, paper_table2
 
     recipe = recipes.recipe(args.benchmark, args.profile)
-    folder = ROOT / "figures" if args.committed else runs_folder() / "figures"
+    folder = checkout("committed results") / "figures" if args.committed else runs_folder() / "figures"
+    if args.committed and not tables.results_file(folder, args.benchmark, args.profile, args.name).exists():
+        wanted = tables.label(args.benchmark, args.profile, args.name)
+        raise ValueError(f"no table {wanted} is committed; there are: {', '.join(tables.all_labels(folder))}")
+    from alkit.study.analysis import cost_tables, paper_table2
+
     results = tables.read_results(folder, args.benchmark, args.profile, args.name)
     print(cost_tables.table2_text(results))
     if args.benchmark.partition("-")[0] in paper_table2.TABLE_2 and not args.name:
         print(
-            f"\nBeside the paper's, though not on its pool ({'; '.join(paper_table2.differences(results, recipe.share))}):"
+            f"\nBeside the paper's, though not on its pool ({'; '.join(paper_table2.pool_departures(results, recipe.share))}):"
         )
         print(paper_table2.beside(results).to_string())
     return 0

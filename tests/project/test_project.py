@@ -107,7 +107,7 @@ def graph(*, lazy):
 
 FLOORS = (  # each room imports from those above it in this list only; rooms of one line do not know each other
     ("alkit",),
-    ("alkit.recipes", "alkit.paths", "alkit.rng", "alkit.store", "alkit.runtime", "alkit.options"),
+    ("alkit.recipes", "alkit.paths", "alkit.rng", "alkit.store", "alkit.runtime", "alkit.options", "alkit.plain_yaml"),
     ("alkit.models", "alkit.losses", "alkit.augment", "alkit.training"),
     ("alkit.acquisition", "alkit.benchmarks"),
     ("alkit.learners",),

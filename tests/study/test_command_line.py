@@ -45,7 +45,7 @@ def say(capsys, monkeypatch):
         (
             ["run", "01", "-p", "methods", "[supervised+random"],
             2,
-            "alkit: parameter 'methods' cannot be read from '[supervised+random'",
+            "alkit: parameter 'methods', '[supervised+random', cannot be read",
         ),
         (["run", "01", "-p", "benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny' (did you mean 'tiny'?)"),
         (["table", "--benchmark", "tinny"], 2, "alkit: unknown benchmark 'tinny'"),

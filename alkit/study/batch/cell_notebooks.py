@@ -1,19 +1,17 @@
-"""Cells as notebooks: notebook 04 executed for one cell, for who keeps those."""
+"""Cells as notebooks: notebook 4 executed once for each cell, for those who want to keep that."""
 
-import os
 from pathlib import Path
 
 from alkit import paths
 from alkit.experiment import Cell
 from alkit.experiment.methods import method
-from alkit.store import writable
 from alkit.study.batch import notebook_runs
 
 NOTEBOOK = "04"
 
 
 def output(cell: Cell, name: str) -> Path:
-    """Where the executed notebook of `cell`, whose run folder is called `name`, is kept; it is there when complete."""
+    """Where the executed notebook of `cell`, whose run folder is called `name`, is kept once it is complete."""
     return paths.outputs(cell.benchmark, cell.profile) / f"{notebook_runs.find(NOTEBOOK).stem}-{name}.ipynb"
 
 
@@ -22,7 +20,6 @@ def execute(cell: Cell, name: str) -> None:
     path = output(cell, name)
     if path.exists():
         return
-    part = writable(path.parent) / f".{path.stem}.part.ipynb"
     table = "".join(letter if letter.isalnum() else "_" for letter in name.lower())
     given = {
         "benchmark": cell.benchmark,
@@ -35,5 +32,4 @@ def execute(cell: Cell, name: str) -> None:
         "name": table,
         "jobs": 1,
     }
-    notebook_runs.execute(notebook_runs.find(NOTEBOOK), part, given)
-    os.replace(part, path)
+    notebook_runs.execute(notebook_runs.find(NOTEBOOK), path, given)

@@ -1,37 +1,37 @@
-"""Many cells at once."""
+"""Many cells at once, for notebooks: their rows of the result table, from the engine that also runs sweeps."""
 
-import contextlib
-import ctypes
-import os
+import sys
 from pathlib import Path
 
-from alkit.study.tables import _rows
+from alkit.paths import runs_folder
 
 
 def run_cells(cells: list, *, jobs: int = 0, root: Path | None = None) -> list[dict]:
-    """Rows of the result table for all `cells`, running what is not on disk, `jobs` at a time (0 = one per CPU core).
+    """Rows of the result table for all `cells`, in their order: one per cell and stage, with `tables.COLUMNS`.
 
-    Finished cells are read, interrupted ones go on. One row per cell and stage, columns `COLUMNS`.
+    Cells that are not on disk below `root` are run, `jobs` at a time (0: one per CPU core), with a progress bar on
+    standard error; interrupted ones go on, and those that another process is running are waited for. With one at a
+    time they run in this process, else each in one of its own (see `workers.Local`).
+
+    ValueError or StoreError, before anything is run, for a cell that cannot run; RuntimeError where some failed.
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
+    # here, not above: a process that `processes` starts imports this package before it is watched
+    from alkit.runtime import default_device
+    from alkit.study.batch import plan, sweep, workers
 
-    from alkit.experiment import finished
-
-    todo = [cell for cell in cells if not finished(cell, root=root)]
-    # long ones first, and seeds before strategies: two runs of one seed would wait for the same stage-0 representation
-    todo.sort(key=lambda cell: (cell.learner != "contrastive", cell.strategy, cell.seed))
-    jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
-    with tqdm(total=len(todo), desc="active-learning runs", disable=not todo, mininterval=2) as bar:
-        for _ in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_work)(cell, root) for cell in todo):
-            bar.update()
-    return [row for cell in cells for row in _rows(cell, root)]
-
-
-def _work(cell, root: Path | None) -> None:
-    """Run one cell; after each stage, return to the system what the C library's allocator would keep (100s of MB)."""
-    from alkit.experiment import run
-
-    for _ in run(cell, root=root):
-        with contextlib.suppress(AttributeError, OSError):  # glibc's own
-            ctypes.CDLL(None).malloc_trim(0)
+    root, device = Path(root or runs_folder()), default_device()
+    jobs = sweep.at_a_time(jobs)
+    made = plan.make(cells, root, device, jobs=jobs)
+    jobs = min(jobs, max(1, len(made.todo)))
+    engine = workers.Local(jobs) if jobs > 1 else workers.InProcess()
+    try:
+        failed = sweep.run_tasks(made, made.todo, engine, root, device.type, sys.stderr, always_a_bar=True)
+    finally:
+        engine.close()
+    if failed:
+        first = failed[0]
+        raise RuntimeError(
+            f"{len(failed)} of {len(cells)} cells failed, first of them {first.task.folder.name}: {first.message} "
+            f"(log: {first.task.log}); the others are finished and will only be read when this is run again"
+        )
+    return [row for one in made.cells for row in plan.rows(one)]

@@ -1,23 +1,30 @@
-"""The study as a batch: its notebooks, a strict papermill runner, many cells at once, and the result tables."""
+"""The study's notebooks: found by name, their parameters checked, executed through papermill.
+
+This module does not load PyTorch (half a GB), so that the process that waits for kernels need not hold it.
+"""
 
 import ast
 import io
-import multiprocessing
+import re
 import sys
+import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 from alkit import paths as places
 from alkit import recipes
-from alkit.experiment.methods import cells_of
-from alkit.options import closest
-from alkit.store import writable
+from alkit.options import Range, check_name, check_value, closest
+from alkit.store import writable, write_atomic
+from alkit.study.batch import processes
 from alkit.study.tables import label
+
+AT_LEAST = {"seed": 0, "n_seeds": 1, "jobs": 0, "n_toys": 1}  # of parameters that are numbers
 
 
 def notebooks() -> list[str]:
-    """Names of the study's notebooks, in order."""
+    """Names of the study's notebooks, in order. StoreError where alkit is installed without them."""
+    places.checkout("the study's notebooks")
     return sorted(path.stem for path in places.NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 
@@ -49,20 +56,62 @@ def _inspect(notebook: Path) -> dict:
     return {name: (ast.literal_eval(p["default"]), p["help"]) for name, p in found.items()}
 
 
+def output_of(notebook: Path, given: dict) -> Path:
+    """Where the notebook, executed with these parameters, is kept: results of a name of their own have one, too."""
+    defaults = parameters(notebook)
+    values = {**defaults, **given}
+    name = values.get("name", "")
+    stem = f"{notebook.stem}-{name}" if name and name != defaults["name"] else notebook.stem
+    return places.outputs(values["benchmark"], values["profile"]) / f"{stem}.ipynb"
+
+
+def failed(output: Path) -> Path:
+    """Where a notebook that failed is kept; the last one that ended well stays at `output`."""
+    return output.with_name(f"{output.stem}.failed.ipynb")
+
+
 def check(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
     """What each notebook is to be given; ValueError, before a kernel starts, for what none of them could use.
 
-    Beside names and types (`check_names`), the benchmark, profile and methods must exist and fit each other.
+    Beside names and types (`check_names`), benchmarks, profiles, learners and methods must exist and fit each other.
     """
     plan = check_names(paths, given)
     for path, mine in plan.items():
-        values = {**parameters(path), **mine}
-        if "benchmark" in values:
-            recipes.recipe(values["benchmark"], values["profile"])
-        if "methods" in values:
-            wanted = ("benchmark", "profile", "methods", "seed", "n_seeds", "initial", "changes")
-            cells_of(**{name: values[name] for name in wanted if name in values})
+        _check_values({**parameters(path), **mine})
     return plan
+
+
+def _check_values(values: dict) -> None:
+    # here, not above: they load PyTorch
+    from alkit import learners
+    from alkit.experiment.methods import cells_of, check_count
+
+    for name, least in AT_LEAST.items():
+        if name in values:
+            check_value(values[name], Annotated[int, Range(least)], name)
+    if "benchmark" in values:
+        recipes.recipe(values["benchmark"], values["profile"])
+        label(values["benchmark"], values["profile"], values.get("name", ""))
+    for benchmark in filter(None, (values.get("benchmark"), values.get("elsewhere"))):
+        _check_benchmark(benchmark)
+    if values.get("learner"):
+        check_name(re.match(r"\w*", values["learner"])[0], learners.LEARNERS, "learner")
+    if "methods" in values:
+        wanted = ("benchmark", "profile", "methods", "seed", "n_seeds", "initial", "changes")
+        cells_of(**{name: values[name] for name in wanted if name in values})
+    check_count(values.get("n_seeds", 1))
+
+
+def _check_benchmark(name: str) -> None:
+    """ValueError for a benchmark, or a variant of one, that does not exist; no images are read."""
+    from alkit import benchmarks
+
+    family, *variant = name.split("-")
+    check_name(family, benchmarks.BENCHMARKS, "benchmark")
+    if variant and family not in benchmarks.NAMED:
+        raise ValueError(f"{family} has no variants, so there is no {name!r}; take {family!r}")
+    if variant:
+        benchmarks.NAMED[family](variant)
 
 
 def check_names(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
@@ -80,40 +129,52 @@ def check_names(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
 
 
 def check_apart(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
-    """`check` in a process of its own, so that this one need not hold PyTorch (half a GB) while kernels work."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(check, list(paths), given).result()
+    """`check` in a process of its own, which loads PyTorch in the place of this one."""
+    return processes.apart(__name__, "check", list(paths), given)
 
 
 def execute(notebook: Path, output: Path, given: dict) -> None:
     """Run one notebook through papermill into `output`; its progress goes to this process's standard error.
 
-    Pictures of MixDigits are left out of it. Given `publish`, a copy for plain web pages goes into
-    figures/<pool>/notebooks.
+    `output` is replaced when the notebook has ended well; one that failed is kept beside it (`failed`). Pictures of
+    MixDigits are left out. Given `publish`, a copy for plain web pages goes into figures/<pool>/notebooks.
 
-    ValueError for parameters that the notebook does not have; papermill's own error where a cell fails.
+    ValueError for parameters that the notebook does not have; PapermillExecutionError where a cell fails, and
+    RuntimeError where the kernel does not start or is killed.
     """
     given = check_names([notebook], given)[notebook]
     import papermill
+    from papermill.exceptions import PapermillExecutionError
 
     from alkit.study.batch import publish
-    from alkit.study.batch.publish import drop_pictures, relink
+    from alkit.study.batch.kernel import KernelManager
 
     writable(output.parent)
-    papermill.execute_notebook(
-        str(notebook),
-        str(output),
-        parameters=given,
-        kernel_name="python3",
-        cwd=str(places.NOTEBOOKS),
-        progress_bar=False,
-        stdout_file=io.StringIO(),
-        stderr_file=sys.stderr,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # ipykernel warns at every start that it speaks over loopback
-    )
-    drop_pictures(output)
     values = {**parameters(notebook), **given}
-    if values.get("publish"):
-        name = label(values["benchmark"], values["profile"], values.get("name", ""))
-        publish.publish(output, *places.figure_place(name, True), old=places.NOTEBOOKS)
-    relink(output, places.NOTEBOOKS, targets=places.figures_folder(bool(values.get("publish"))))
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / notebook.name
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(made),
+                parameters=given,
+                kernel_name="python3",
+                cwd=str(places.NOTEBOOKS),
+                progress_bar=False,
+                stdout_file=io.StringIO(),
+                stderr_file=sys.stderr,
+                kernel_manager_class=KernelManager,
+                extra_arguments=["--IPKernelApp.log_level=40"],  # ipykernel warns at every start that it uses loopback
+            )
+        except (PapermillExecutionError, RuntimeError):  # nbclient's of a dead kernel is a RuntimeError
+            if made.exists():
+                write_atomic(failed(output), made.read_bytes())
+            raise
+        publish.drop_pictures(made)
+        if values.get("publish"):
+            name = label(values["benchmark"], values["profile"], values.get("name", ""))
+            publish.publish(made, *places.figure_place(name, True), old=places.NOTEBOOKS)
+        targets = places.figures_folder(bool(values.get("publish")))
+        publish.relink(made, places.NOTEBOOKS, targets=targets, new=output.parent)
+        write_atomic(output, made.read_bytes())
+    failed(output).unlink(missing_ok=True)

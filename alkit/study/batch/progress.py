@@ -1,6 +1,7 @@
-"""What a sweep shows while it runs: a progress bar and a line for each method; and the table at its end."""
+"""What is shown while cells run: a progress bar, and in a terminal a line for each method; and the table at the end."""
 
 import statistics
+import threading
 from collections import defaultdict
 
 from tqdm import tqdm
@@ -12,7 +13,7 @@ HEAD = ("method", "cells", "accuracy (%)", "cost")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
+    """Seconds in the unit that suits their size: "20 s", "1.5 min", "2.0 h"."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -20,11 +21,16 @@ def duration(seconds: float) -> str:
 
 
 class Live:
-    """On a terminal, a bar and under it a line for each method that still runs; elsewhere, a line for each cell."""
+    """Shows on `stream` how cells end. In a terminal: a bar, and below it a line for each method that still runs.
 
-    def __init__(self, plan: Plan, todo: list[Planned], stream):
+    Elsewhere: a line for each finished cell, or, with `always_a_bar` (for notebooks), the bar alone.
+    """
+
+    def __init__(self, plan: Plan, todo: list[Planned], stream, *, always_a_bar: bool = False):
         self.stream, self.tty = stream, stream.isatty()
-        self.total = tqdm(total=len(todo), desc="cells", file=stream, disable=not todo or not self.tty, unit="cell")
+        self.bar = self.tty or always_a_bar
+        tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
+        self.total = tqdm(total=len(todo), desc="cells", file=stream, disable=not todo or not self.bar, unit="cell")
         self.results, self.failed, self.waiting = defaultdict(list), defaultdict(int), set()
         counts = defaultdict(lambda: [0, 0])
         running = {one.method for one in todo}
@@ -58,11 +64,11 @@ class Live:
             line.close()
 
     def take(self, one: Planned, outcome: Outcome) -> None:
-        """Show how a cell ended, or, once, that another sweep has it in hand."""
+        """Show how a cell ended, or, once, that another process is running it."""
         if outcome.state == "busy":
             if one.folder.path not in self.waiting:
                 self.waiting.add(one.folder.path)
-                self._say(f"another sweep is at work on {one.folder.path.name}: waiting for it")
+                self._say(f"another process is running {one.folder.path.name}: waiting for it")
             return
         self.total.update()
         if outcome.state == "failed":
@@ -71,7 +77,7 @@ class Live:
         else:
             self.results[one.method].append(last(one))
             self.lines[one.method].update()
-            if not self.tty:
+            if not self.bar:
                 accuracy, cost = self.results[one.method][-1]
                 self._say(f"done {one.folder.path.name}: accuracy {100 * accuracy:.2f} %, cost {cost}")
         self.lines[one.method].set_postfix_str(self._means(one.method))

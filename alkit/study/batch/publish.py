@@ -22,19 +22,22 @@ def drop_pictures(path: Path) -> None:
     write_atomic(path, nbformat.writes(notebook).encode())
 
 
-def relink(path: Path, old: Path, *, targets: Path) -> None:
-    """Let what was written as seen from the folder `old` hold where `path` lies: frames and links of outputs to files
-    of the folder `targets`, and all links of the text."""
+def relink(path: Path, old: Path, *, targets: Path, new: Path | None = None) -> None:
+    """Rewrite links in the notebook at `path` that hold from the folder `old` to hold from `new`, or from its own.
+
+    These are all links of the text, and frames and links of outputs to files of the folder `targets`.
+    """
+    new = new or path.parent
     notebook = nbformat.read(path, as_version=4)
-    was, now = (Path(os.path.relpath(targets, folder)).as_posix() for folder in (old, path.parent))
+    was, now = (Path(os.path.relpath(targets, folder)).as_posix() for folder in (old, new))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = linked(cell.source, old, path.parent)
+            cell.source = linked(cell.source, old, new)
         for data in (output.get("data", {}) for output in cell.get("outputs", ())):
             if html := data.get("text/html"):
                 data["text/html"] = re.sub(rf'(src|href)="{re.escape(was)}/', rf'\1="{now}/', html)
             if text := data.get("text/markdown"):
-                data["text/markdown"] = linked(text, old, path.parent)
+                data["text/markdown"] = linked(text, old, new)
     write_atomic(path, nbformat.writes(notebook).encode())
 
 

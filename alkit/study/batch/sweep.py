@@ -1,4 +1,4 @@
-"""A sweep from its grid to its result table: what is missing is run, what fails is reported, the rest goes on."""
+"""A sweep, from its grid to its result tables: missing cells are run, failed ones reported, and the others go on."""
 
 import time
 from collections.abc import Iterator
@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
-from alkit import runtime
+from alkit import runtime, store
 from alkit.study import tables
 from alkit.study.batch import grid, plan
 from alkit.study.batch.plan import Plan, Planned
 from alkit.study.batch.progress import Live, duration, table
-from alkit.study.batch.workers import Dask, Local, Outcome, Task, cores, outcomes
+from alkit.study.batch.workers import Dask, Engine, Local, Outcome, Task, cores, outcomes
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,13 @@ class Options:
 def prepare(file: Path | None, given: dict, name: str, root: Path, options: Options) -> "Sweep":
     """A sweep ready to run, of the grids in `file` or the one `given`; its result table is called `name`.
 
-    Nothing has been run when this returns, and all that can be known to be wrong is: ValueError or StoreError.
+    Nothing is run yet. ValueError or StoreError for everything that can be found wrong without running it.
     """
     if file and given:
         raise ValueError(
             f"a sweep is either a file or lists, got {file} and --{next(iter(given))}; put both in the file"
         )
-    if options.jobs < 0:
-        raise ValueError(f"jobs must be at least 1, or 0 for one per CPU core; got {options.jobs}")
+    jobs = at_a_time(options.jobs)
     if options.as_notebooks and options.scheduler:
         raise ValueError("notebooks are executed on this machine: --as-notebooks goes with --jobs or --part")
     cells = grid.cells(grid.read(file) if file else [given])
@@ -47,22 +45,54 @@ def prepare(file: Path | None, given: dict, name: str, root: Path, options: Opti
     if options.part:
         plan.part(cells, options.part)
     device = torch.device(options.device) if options.device else runtime.default_device()
-    jobs = options.jobs or cores()
     made = plan.make(cells, root, device, jobs=jobs, as_notebooks=options.as_notebooks)
     engine = Dask(options.scheduler, root) if options.scheduler else Local(jobs)
     return Sweep(made, name, root, device.type, options, engine)
 
 
+def at_a_time(jobs: int) -> int:
+    """The number of processes that `jobs` asks for, 0 being one per CPU core. ValueError where it is negative."""
+    if jobs < 0:
+        raise ValueError(f"jobs must be at least 1, or 0 for one per CPU core; got {jobs}")
+    return jobs or cores()
+
+
+def run_tasks(
+    made: Plan,
+    todo: list[Planned],
+    engine: Engine,
+    root: Path,
+    device: str,
+    stream,
+    *,
+    as_notebooks: bool = False,
+    always_a_bar: bool = False,
+) -> list[Outcome]:
+    """Run the cells `todo` of a plan with `engine`, showing on `stream` how it goes (`Live`); returns what failed."""
+    share = 1 if isinstance(engine, Dask) else max(1, cores() // max(1, min(engine.jobs, len(todo))))
+    by_folder = {one.folder.path: one for one in todo}
+    tasks = [
+        Task(one.cell, root, one.folder.path, one.benchmark.fingerprint, device, share, as_notebooks) for one in todo
+    ]
+    failed = []
+    with Live(made, todo, stream, always_a_bar=always_a_bar) as live:
+        for outcome in outcomes(tasks, engine):
+            live.take(by_folder[outcome.task.folder], outcome)
+            if outcome.state == "failed":
+                failed.append(outcome)
+    return failed
+
+
 @dataclass
 class Sweep:
-    """A planned sweep; `run` does the work, once. `failed` are the outcomes of what could not be finished."""
+    """A planned sweep; `run` runs it, once. `failed`: the outcomes of cells that could not be finished."""
 
     plan: Plan
     name: str
     root: Path
     device: str
     options: Options
-    engine: Local | Dask
+    engine: Engine
     written: list[Path | None] = field(default_factory=list)  # the result tables
     failed: list[Outcome] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -90,28 +120,25 @@ class Sweep:
         return f"{text}, {min(jobs, len(todo))} at a time: {known}{nothing}"
 
     def run(self, stream) -> list[Outcome]:
-        """Run what is to do, showing on `stream` how it goes, and write the result tables; returns what failed."""
-        todo = {one.folder.path: one for one in self.todo}
-        share = max(1, cores() // max(1, min(self.engine.jobs, len(todo)))) if isinstance(self.engine, Local) else 1
-        tasks = [self._task(one, share) for one in todo.values()]
-        with Live(self.plan, list(todo.values()), stream) as live:
-            for outcome in outcomes(tasks, self.engine):
-                live.take(todo[outcome.task.folder], outcome)
-                if outcome.state == "failed":
-                    self.failed.append(outcome)
+        """Run `todo`, showing on `stream` how it goes, and write the result tables; returns what failed."""
+        self.failed = run_tasks(
+            self.plan,
+            self.todo,
+            self.engine,
+            self.root,
+            self.device,
+            stream,
+            as_notebooks=self.options.as_notebooks,
+        )
         self.written = [
             self._write(*key) for key in sorted({(c.cell.benchmark, c.cell.profile) for c in self.plan.cells})
         ]
         return self.failed
 
-    def _task(self, one: Planned, threads: int) -> Task:
-        where = one.folder.path, one.benchmark.fingerprint
-        return Task(one.cell, self.root, *where, self.device, threads, self.options.as_notebooks)
-
     def _write(self, benchmark: str, profile: str) -> Path | None:
         """The result table of all finished cells of a benchmark and profile; parts of a sweep write it in turn."""
         folder = self.root / "figures"
-        with FileLock(self.root / "cache" / f"table-{tables.label(benchmark, profile, self.name)}.lock"):
+        with store.lock(self.root / "cache" / f"table-{tables.label(benchmark, profile, self.name)}.lock"):
             rows = list(self._rows(benchmark, profile))
             if not rows:
                 return None
@@ -136,6 +163,5 @@ class Sweep:
         return "\n".join(lines)
 
     def close(self) -> None:
-        """Let go of a cluster."""
-        if isinstance(self.engine, Dask):
-            self.engine.close()
+        """End the engine's processes, or its connection to a cluster."""
+        self.engine.close()

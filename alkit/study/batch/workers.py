@@ -1,7 +1,7 @@
-"""What runs the cells of a sweep: processes of this machine, one a cell, or the workers of a Dask cluster.
+"""What runs cells: processes of this machine, one for each cell, or this process, or the workers of a Dask cluster.
 
-The store is the only truth. A worker says how a cell ended; whatever it leaves undone is on disk as far as it came,
-and a cell whose process was killed is begun again where it stopped.
+A worker reports how its cell ended. Finished stages are on disk, whatever happens to the worker: a cell whose process
+was killed is started again and goes on after its last finished stage.
 """
 
 import contextlib
@@ -9,32 +9,30 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from tqdm import tqdm
 
 from alkit.experiment import Cell
 from alkit.store import InUse, journal, writable
+from alkit.study.batch import processes
 
-TRIES = 5  # that a cell's process may be killed in a row without finishing a stage
-
-
-PAUSE = 2.0  # seconds before a cell that another sweep is at work on is looked at again
-
-
+TRIES = 5  # times in a row that a cell's process may be killed without finishing a stage
+PAUSE = 2.0  # seconds until a cell that another process is running is tried again
 PATIENCE = 20  # seconds for a scheduler to answer
 
 
 @dataclass(frozen=True)
 class Task:
-    """A cell to run, and all that a process on any machine must know to do so."""
+    """A cell to run, and all that a process on any machine needs to run it."""
 
     cell: Cell
     root: Path
@@ -46,24 +44,33 @@ class Task:
 
     @property
     def log(self) -> Path:
-        """Where what went wrong is written; there is none of a cell that is done."""
+        """The file for the cell's errors; it is deleted when the cell is done."""
         return self.root / "logs" / self.folder.parent.name / f"{self.folder.name}.log"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended. "busy": another sweep is at work on the cell. `message`: why it failed, in a line."""
+    """How a task ended. "busy": another process is running the cell. `message`: why it failed, in one line."""
 
     task: Task
     state: Literal["done", "failed", "busy"]
     message: str = ""
 
 
-Engine = Callable[[list[Task]], Iterator[Outcome]]
+class Engine(Protocol):
+    """What runs tasks, `jobs` at a time."""
+
+    jobs: int
+
+    def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
+        """Run the tasks; yields an outcome for each, in the order in which they end."""
+
+    def close(self) -> None:
+        """End what the engine has started."""
 
 
 def outcomes(tasks: list[Task], engine: Engine) -> Iterator[Outcome]:
-    """The outcome of every task as it comes. One that another sweep is at work on is given out, and tried again."""
+    """The outcomes of all tasks, in the order in which they end. A "busy" one is yielded too, and tried again later."""
     while tasks:
         busy = []
         for outcome in engine(tasks):
@@ -76,7 +83,7 @@ def outcomes(tasks: list[Task], engine: Engine) -> Iterator[Outcome]:
 
 
 def work(task: Task) -> Outcome:
-    """Do one task in this process. Never raises an `Exception`: it goes into the task's log."""
+    """Run one task in this process. An `Exception` is not raised: it goes into the task's log."""
     try:
         _run(task)
         with contextlib.suppress(OSError):
@@ -102,7 +109,9 @@ def _run(task: Task) -> None:
     from alkit.study.batch import cell_notebooks
 
     if task.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"{platform.node()} has no GPU that PyTorch sees, and the sweep is planned for one (--device)")
+        raise ValueError(
+            f"{platform.node()} has no GPU that PyTorch sees, but the cells are planned for one (--device)"
+        )
     device, benchmark = torch.device(task.device), shared_memory.load(task.fingerprint, task.root / "cache")
     if task.as_notebook:
         return cell_notebooks.execute(task.cell, task.folder.name)
@@ -119,31 +128,58 @@ def cores() -> int:
     return cpu_count()
 
 
-class Local:
-    """An engine of `jobs` processes at a time on this machine; each cell has one of its own.
+class InProcess:
+    """An engine that runs one cell after another in this process: with no copies, and strategies defined in it."""
 
-    Where a process is killed, its cell is tried again, up to `TRIES` times in a row without a stage; the others do not
-    notice. Processes end with the one that started them, however that ends.
+    jobs = 1
+
+    def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
+        return map(work, tasks)
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+class Local:
+    """An engine of `jobs` processes at a time on this machine; each cell has a process of its own.
+
+    A cell whose process is killed is tried again, until that has happened `TRIES` times in a row without a finished
+    stage. All processes end with the one that started them, and when `close` is called.
     """
 
     def __init__(self, jobs: int):
         self.jobs, self.stopped, self.children = jobs, threading.Event(), set()
-        forks = "forkserver" in multiprocessing.get_all_start_methods()
-        self.context = multiprocessing.get_context("forkserver" if forks else "spawn")
-        if forks:  # PyTorch is loaded once, with what its optimisers load when first made, and its pages shared
-            self.context.set_forkserver_preload(["alkit.study.batch.workers", "alkit.experiment", "torch._dynamo"])
+        self.forks = "forkserver" in multiprocessing.get_all_start_methods()
+        self.context = multiprocessing.get_context("forkserver" if self.forks else "spawn")
+        if self.forks:  # PyTorch is loaded once, and its memory shared
+            self.context.set_forkserver_preload(["alkit.study.batch.preload"])
 
     def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
-        slots = ThreadPoolExecutor(self.jobs)
+        # the one that starts workers takes a Ctrl-C, and ends them
+        slots, finished = ThreadPoolExecutor(self.jobs, initializer=processes.block_interrupts), False
         try:
             for future in as_completed([slots.submit(self._attempts, task) for task in tasks]):
                 yield future.result()
+            finished = True
         finally:
             self.stopped.set()
             for child in list(self.children):
                 child.kill()
-            slots.shutdown(cancel_futures=True)
+            slots.shutdown(wait=False, cancel_futures=True)
+            if not finished:
+                self.close()  # a thread may be waiting for a fork server that is loading
+            slots.shutdown()
             self.stopped.clear()
+
+    def close(self) -> None:
+        """End the fork server, which would otherwise stay as long as this process."""
+        if self.forks:
+            from multiprocessing.forkserver import _forkserver  # there is no public way
+
+            if _forkserver._forkserver_pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(_forkserver._forkserver_pid, signal.SIGKILL)
+                _forkserver._stop()
 
     def _attempts(self, task: Task) -> Outcome:
         tries, stages, code = 0, journal(task.folder).get("stages", 0), None
@@ -151,16 +187,26 @@ class Local:
             outcome, code = self._attempt(task)
             if outcome:
                 return outcome
+            if code == 1:  # of Python; a signal is negative, and 255 is said where the fork server was killed
+                main = "a script that runs cells must do so below `if __name__ == '__main__':`"
+                return Outcome(
+                    task, "failed", f"its process ended with exit code {code} before it ran anything; {main}"
+                )
             before, stages = stages, journal(task.folder).get("stages", 0)
             tries = 1 if stages > before else tries + 1
-        reason = f"its process died {tries} times in a row (exit code {code}); it may need more memory than there is"
+        reason = (
+            f"its process was killed {tries} times in a row (exit code {code}); it may need more memory than there is"
+        )
         return Outcome(task, "failed", reason)
 
-    def _attempt(self, task: Task) -> tuple[Outcome | None, int | None]:
-        """What a process says of the task (None where it died without a word), and its exit code."""
+    def _attempt(self, task: Task) -> tuple[Outcome | None, int]:
+        """What a process reports of the task (None where it was killed), and its exit code."""
         ours, theirs = self.context.Pipe(duplex=False)
         child = self.context.Process(target=_child, args=(task, theirs))
-        child.start()
+        try:
+            child.start()
+        except (EOFError, ConnectionError):  # the fork server was killed; the next try starts another
+            return None, 255
         self.children.add(child)
         if self.stopped.is_set():  # between the question whether to start it and the start
             child.kill()
@@ -175,20 +221,15 @@ class Local:
 
 
 def _child(task: Task, pipe) -> None:
-    """What a local process does: one task. It ends with its parent."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Run one task in a process of its own, which ends with the one that started it."""
+    processes.end_with_starter()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
     os.environ |= {"OMP_NUM_THREADS": str(task.threads), "ALKIT_RUNS": str(task.root)}  # for kernels that it starts
     pipe.send(work(task))
 
 
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
 class Dask:
-    """An engine of a running Dask cluster's workers, one thread each: they must see the store and have this alkit.
+    """An engine of a running Dask cluster's workers, which have one thread each, this alkit, and access to the store.
 
     `scheduler`: its address (tcp://host:8786) or the file that it wrote (--scheduler-file). ValueError, at once, where
     it cannot be reached or its workers do not fit.
@@ -227,7 +268,7 @@ class Dask:
             raise ValueError(f"Dask worker {crowded[0]} has more than one thread; start workers with --nthreads 1")
         try:
             found = self.client.run(_introduce, str(root))
-        except Exception as error:  # whatever a worker without alkit, or with another, makes of it
+        except Exception as error:  # a worker without alkit, or with another version, may raise anything
             raise ValueError(f"a Dask worker cannot run alkit {__version__}: {error!r}") from error
         for worker, (version, sees) in found.items():
             if version != __version__ or not sees:
@@ -247,15 +288,16 @@ class Dask:
         for future, result in as_they_come(futures, loop=self.client.loop, with_results=True, raise_errors=False):
             if future.status == "finished":
                 yield result
-            else:  # Dask gave it up: its workers died, time and again
+            else:  # Dask gives a task up when its workers died several times
                 yield Outcome(futures[future], "failed", f"its workers died: {future.exception()!r}")
 
     def close(self) -> None:
+        """Disconnect from the cluster."""
         self.client.close()
 
 
 def _introduce(root: str) -> tuple[str, bool]:
-    """What a Dask worker says of itself: its alkit, and whether the store is its own too."""
+    """The version of a Dask worker's alkit, and whether the worker can write to the store."""
     from alkit import __version__
     from alkit.store import StoreError
 

@@ -104,7 +104,7 @@ def test_notebooks_are_found_by_number_stem_or_words(books):
         ({"methods": ["supervised+randon"]}, "unknown strategy 'randon' (did you mean 'random'?)"),
         ({"methods": ["supervise+random"]}, "unknown learner 'supervise' (did you mean 'supervised'?)"),
         ({"methods": [3]}, "(exclude=proportion)'; got 3"),
-        ({"n_seeds": 0}, "n_seeds must be at least 1, got 0"),
+        ({"n_seeds": 0}, "n_seeds must be a whole number from 1 up, got 0"),
         ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
         ({"initial": "all"}, "initial must be one of shared, paper, strategy, got 'all'"),
     ],
@@ -204,7 +204,7 @@ def test_two_jobs_give_what_one_gives_and_finished_cells_are_only_read(tmp_path,
     assert [(row["learner"], row["seed"], row["stage"]) for row in two] == [
         (cell.learner, cell.seed, stage) for cell in cells for stage in (0, 1)
     ]
-    assert all(tuple(row) == tables.COLUMNS and json.loads(row["options"]) == {"changes": BRIEF} for row in two)
+    assert all(set(row) >= set(tables.COLUMNS) and json.loads(row["options"]) == {"changes": BRIEF} for row in two)
     monkeypatch.setattr("alkit.experiment.Loop._stage", lambda *_: pytest.fail("ran again"))
     assert run_cells(cells, root=tmp_path / "two") == two
 

@@ -36,16 +36,11 @@ TINY = ["--benchmark", "tiny", "--profile", "smoke"]
 CPU = torch.device("cpu")
 
 
-class Here:
-    """An engine that works in this process, where "tiny" is known."""
-
-    jobs = 1
+class Here(workers.InProcess):
+    """The engine that works in this process, where "tiny" is known, in the place of the one of several."""
 
     def __init__(self, *_):
         pass
-
-    def __call__(self, tasks):
-        return map(workers.work, tasks)
 
 
 @pytest.fixture
@@ -144,7 +139,7 @@ def test_workers_and_parent_killed_at_random_moments_lose_nothing(tmp_path):
                 assert not [child for child in orphans if child.is_running()]  # workers end with their parent
         out, err = running.communicate()
         if running.returncode != -signal.SIGKILL:
-            if running.returncode == 1 and "died" in out:  # one cell was hit TRIES times running: told, and run again
+            if running.returncode == 1 and "killed" in out:  # one cell was hit TRIES times running: told, and run again
                 continue
             assert (status := running.returncode) == 0, err
             assert f"{cells // 2}/{cells // 2}" in out and " 0 failed" in out
@@ -182,7 +177,7 @@ def test_cell_that_kills_its_worker_time_and_again_fails_and_the_others_do_not_n
     states = {(o.task.cell.strategy, o.state) for o in found}
     assert len(found) == 4 and states == {("margin", "failed"), ("random", "done")}
     (message,) = {o.message for o in found if o.state == "failed"}
-    assert "died 5 times in a row (exit code -9)" in message
+    assert "killed 5 times in a row (exit code -9)" in message
 
 
 def test_finished_cells_are_planned_under_ten_seconds_for_ten_thousand(tmp_path, monkeypatch, say):
@@ -274,7 +269,7 @@ def test_wrong_yaml_is_refused_before_any_work(content, said, say, tmp_path, mon
         (["--part", "5/4"], "got '5/4'"),
         (["--part", "half"], "got 'half'"),
         (["--name", "My Sweep"], "name must be of small letters, digits and _, got 'My Sweep'"),
-        (["--changes", "{a"], "parameter 'changes' cannot be read from '{a'"),
+        (["--changes", "{a"], "--changes, '{a', cannot be read"),
         (["--scheduler", "no/such/file.json"], "no Dask scheduler: 'no/such/file.json' is no address"),
         (["--scheduler", "tcp://127.0.0.1:1", "--as-notebooks"], "--as-notebooks goes with --jobs or --part"),
     ],
@@ -283,7 +278,9 @@ def test_wrong_command_line_is_refused_before_any_work(argv, said, say, tmp_path
     pytest.importorskip("dask.distributed", reason="dask is absent") if "--scheduler" in argv else None
     monkeypatch.setattr(workers, "work", lambda task: pytest.fail("a cell was run"))
     given = (
-        [] if not argv or argv[0] == "absent.yaml" else [*TINY, *["--learner", "probe", "--strategy", "random", "--seed", "0"]]
+        []
+        if not argv or argv[0] == "absent.yaml"
+        else [*TINY, *["--learner", "probe", "--strategy", "random", "--seed", "0"]]
     )
     status, out, err = say(*given, *argv)
     assert status == 2 and not out and said in err and "Traceback" not in err
@@ -324,7 +321,7 @@ def test_cells_equal_those_of_the_loop_alone_and_go_into_the_result_table(say, t
         experiment.finish(cell, root=tmp_path / "alone", device=CPU)
     assert results_of(tmp_path / "runs") == results_of(tmp_path / "alone")
     table = tables.read_results(tmp_path / "runs" / "figures", "tiny", "smoke", "sweep")
-    alone = [row for cell in cells for row in tables._rows(cell, tmp_path / "alone")]
+    alone = [row for cell in cells for row in tables.rows_of(cell, tmp_path / "alone")]
     kept = [name for name in tables.COLUMNS if not name.endswith("seconds")]
     expected = tables.write_results(alone, tmp_path / "alone")
     assert sorted(map(tuple, table[kept].values.tolist())) == sorted(map(tuple, expected[kept].values.tolist()))
@@ -438,7 +435,7 @@ def test_cell_in_the_hands_of_another_sweep_is_waited_for(say, tmp_path, monkeyp
     next(held)
     monkeypatch.setattr(workers.time, "sleep", lambda _: held.close())
     status, out, err = sweep_tiny(say)
-    assert status == 0 and " 0 failed" in out and err.count("another sweep is at work on probe+random-shared-s0") == 1
+    assert status == 0 and " 0 failed" in out and err.count("another process is running probe+random-shared-s0") == 1
 
 
 def test_parts_are_all_the_cells_once_whatever_is_done_already(say, tmp_path):
@@ -543,7 +540,8 @@ def test_cells_as_notebooks_leave_one_executed_notebook_each(say, tmp_path, monk
     write_notebook(
         folder / "04_curves.ipynb", f"{PARAMETERS}\n{more}", "assert seed < 2, 'too many'",
         "import os, sys; sys.path.insert(0, os.environ['TESTS'])\nimport conftest; conftest.register()",
-        "from alkit import study\nrows = study.run_cells(study.cells_of(benchmark, profile, methods, seed, n_seeds))",
+        "from alkit.experiment.methods import cells_of\nfrom alkit.study.batch.cells import run_cells",
+        "rows = run_cells(cells_of(benchmark, profile, methods, seed, n_seeds), jobs=jobs)",
         "print(methods, seed, name)",
     )  # fmt: skip
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
