@@ -1,7 +1,15 @@
 """The benchmarks: an unlabelled pool of in-distribution, ambiguous and out-of-distribution images, and a test set.
 
-`load("mixdigits")` reads what is installed: no network, no matplotlib. `rebuild_mixdigits` makes the file that it reads
-anew, from nothing but scikit-learn's digits and matplotlib's fonts. The others (`mixes`) need a data folder.
+| | MixDigits | MixMNIST | MixCIFAR60 |
+|---|---|---|---|
+| iD | 1,297 digits of scikit-learn, 8x8 | MNIST's 60,000 training images | 30,000 of CIFAR-100: 60 classes |
+| ambiguous | 324 mixtures of two of them | 15,000 mixtures of two of them | 15,000 of CIFAR-100: the other 40 classes |
+| OoD | 324 letters drawn from fonts | notMNIST's 18,724 letters | 7,500 scenes (LSUN-FIX), 7,500 numbers (SVHN) |
+| test | the other 500 digits | MNIST's 10,000 | the 60 classes' 6,000 |
+
+`load("mixdigits")` reads what ships with alkit: it needs no network and no matplotlib. MixMNIST and MixCIFAR60 are
+those of Kim, Kim and Hwang, 2023 (arXiv:2303.14433); their sources are kept in a data folder (`paths.data_folder`), and
+read or downloaded by `sources.catalogue.read`. `assemble` makes a benchmark from images of your own.
 """
 
 import inspect
@@ -55,8 +63,6 @@ __all__ = [
     "subpool",
 ]
 ASSETS = catalogue.ASSETS
-
-
 SHORTCUT_IMAGES = 15_000  # of each kind, at most: the check takes 50 kB of memory an image
 
 
@@ -64,11 +70,10 @@ def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options
     """The benchmark called `name`, with `options` of its own (see the functions in `BENCHMARKS`).
 
     A name can carry the options: "mixcifar60-house_numbers-scenes-split3" is `ood=["house_numbers", "scenes"]` and
-    `split_seed=3` of mixcifar60, "mixdigits-id10" is `variant="id10"` of mixdigits (`variants`). `share`: only that
-    share of the pool (`pools.subpool`), all of the test set. `folder` is where its files are; the default is what ships
-    with alkit for MixDigits, and `sources.data_folder()` for the others. ValueError for an unknown name or option, or
-    for a file of MixDigits that is not the one that was written; StoreError for images that are missing or damaged: it
-    says how to get them.
+    `split_seed=3` of mixcifar60, "mixdigits-id10" is `variant="id10"` of mixdigits. `share`: only that share of the
+    pool (`subpool`), all of the test set. `folder` is where its files are: by default what ships with alkit for
+    MixDigits, `paths.data_folder()` for the others. ValueError for an unknown name or option; StoreError for files that
+    are missing or damaged: it says how to get them.
     """
     family, *variant = name.split("-")
     if family not in BENCHMARKS:
@@ -100,7 +105,7 @@ def counts(benchmark: Benchmark) -> list[dict]:
 
 
 def shortcut(benchmark: Benchmark) -> dict[str, float]:
-    """`ambiguous.shortcut_auroc` of the pool's ambiguous against its iD images, for both of its models."""
+    """How well blur alone tells ambiguous from iD images: AUROC (0.5: not at all) of each model of `blur_check`."""
     pool = benchmark.pool
     real, mixed = (
         pool.images_NCHW[np.flatnonzero(pool.category_N == category)[:SHORTCUT_IMAGES]] for category in (ID, AMBIGUOUS)
@@ -114,13 +119,13 @@ def provenance(name: str, *, folder: Path | None = None) -> dict:
     family = name.partition("-")[0]
     if family == "mixmnist":
         return mixmnist.provenance(folder)
-    return json.loads(str(mixdigits._read(folder or ASSETS, family)["provenance"]))
+    if family != "mixdigits":
+        raise ValueError(f"no image of {name!r} was generated; mixdigits and mixmnist have some")
+    return json.loads(str(mixdigits.stored(folder)["provenance"]))
 
 
 BENCHMARKS = {"mixdigits": mixdigits.mixdigits, "mixmnist": mixmnist.mixmnist, "mixcifar60": mixcifar60.mixcifar60}
-
-
-NAMED = {
+NAMED = {  # the options that parts of a benchmark's name stand for
     "mixdigits": harder_mixdigits.options,
     "mixcifar60": mixcifar60.variant,
-}  # the options that parts of a name stand for
+}

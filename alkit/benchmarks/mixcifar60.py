@@ -8,32 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from alkit import rng
-from alkit.benchmarks.mixmnist import COLOUR_32
 from alkit.benchmarks.pool import AMBIGUOUS, ID, OOD, Benchmark, Part, assemble
 from alkit.benchmarks.sources import catalogue
 from alkit.benchmarks.sources.catalogue import draw_by_content, read_labelled, stamps
 from alkit.paths import data_folder
 from alkit.store import StoreError
 
+COLOUR_32 = (32, 32, 3)
 MIXCIFAR60 = {"iD": 30_000, "ambiguous": 15_000, "OoD": 15_000, "test": 6_000}
-
-
 OOD_OF_MIXCIFAR60 = ("lsun_fix", "svhn")
-
-
 SPLIT = re.compile(r"split\d+")
-
-
 ID_CLASSES = 3  # of the five of each superclass of CIFAR-100; the other two are ambiguous
 
 
 def mixcifar60(
     folder: Path | None = None, *, ood: Sequence[str] = OOD_OF_MIXCIFAR60, split_seed: int | None = None
 ) -> Benchmark:
-    """MixCIFAR60. Other sources may stand in for LSUN-FIX and SVHN: `ood` gives the 15,000 OoD images in equal shares.
+    """MixCIFAR60: 60 classes of CIFAR-100 are iD, the other 40 ambiguous; scenes and house numbers are OoD.
 
-    `ood` names files of `sources.SOURCES` or directories of images in the data folder. Of each superclass, the first
-    three classes of the alphabet are iD; `split_seed` draws three. Anything but the defaults is part of the name.
+    Of the five classes of each superclass, the first three of the alphabet are iD; `split_seed` draws three. `ood`
+    names what gives the 15,000 OoD images, in equal shares: files of `sources.catalogue.SOURCES`, or directories of
+    images in the data folder. Anything but the defaults is part of the benchmark's name. StoreError where a source is
+    missing, damaged or too small, ValueError for options that make no sense.
     """
     ood = (ood,) if isinstance(ood, str) else tuple(sorted(ood))  # their order decides nothing
     if not ood or len(set(ood)) < len(ood):

@@ -1,7 +1,5 @@
 """MixDigits: scikit-learn's digits, mixtures of two of them, and letters drawn from fonts. Embedded: no download."""
 
-import hashlib
-import io
 import json
 from dataclasses import asdict
 from importlib.metadata import version
@@ -11,24 +9,23 @@ import numpy as np
 
 from alkit.benchmarks import ambiguous, harder_mixdigits
 from alkit.benchmarks.pool import AMBIGUOUS, ID, NO_VOTE, OOD, Benchmark, Pool, content_order
-from alkit.benchmarks.sources import catalogue, glyphs
+from alkit.benchmarks.sources import catalogue, files, glyphs
 from alkit.benchmarks.sources.catalogue import ASSETS
 from alkit.runtime import threads
-from alkit.store import write_atomic
+from alkit.store import StoreError
 
 TEST_DIGITS = 500  # of load_digits' 1,797; the rest is the iD part of the pool
-
-
 EXTRA_DIGITS = 324  # ambiguous images, and as many letters: a quarter of the 1,297 iD images
 
 
 def mixdigits(folder: Path | None = None, *, variant: str | None = None) -> Benchmark:
     """MixDigits: 1,297 digits of `load_digits`, 324 ambiguous digits, 324 letters A to J; the other 500 digits test.
 
-    Everything is decided by the images' content, nothing by the order in which a source's files come. `variant`: one of
-    `variants.VARIANTS`, harder pools made of the same images.
+    The images' content decides everything, the order in which a source's files come nothing. `variant`: one of
+    `harder_mixdigits.VARIANTS`, harder pools made of the same images. `folder` holds mixdigits.npz; the default is what
+    ships with alkit. StoreError where that file is missing or damaged.
     """
-    asset = _read(folder or ASSETS, "mixdigits")
+    asset = stored(folder)
     images, labels, test_images, test_labels = split_digits()
     n, n_mixed, n_letters = len(images), len(asset["ambiguous_images"]), len(asset["letter_images"])
     n_other = n_mixed + n_letters
@@ -71,11 +68,14 @@ def split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def rebuild_mixdigits(
     folder: Path | None = None, *, recipe=ambiguous.DIGITS_8PX, count: int = EXTRA_DIGITS, seed: int = 0, progress=False
 ) -> dict:
-    """Make the file that MixDigits reads, from nothing but its sources; returns what was measured on the way.
+    """Make mixdigits.npz, which MixDigits reads, from nothing but its sources; returns what was measured on the way.
 
     Trains the generator and its voters and draws the letters: minutes on one core, with one thread, so that a machine
-    always writes the same bytes. Needs matplotlib. Nothing is replaced before everything is made.
+    always writes the same bytes. Needs matplotlib. Nothing is replaced before everything is made; StoreError, before
+    anything is trained, where `folder` cannot be written to.
     """
+    folder = folder or ASSETS
+    files.check_writable(folder, "--into")
     images, labels, test_images, test_labels = split_digits()
     with threads(1):  # so that a machine always writes the same bytes
         made = ambiguous.build(
@@ -97,9 +97,10 @@ def rebuild_mixdigits(
         "versions": {name: version(name) for name in ("torch", "numpy", "scikit-learn", "matplotlib", "pillow")},
         **measured,
     }
-    _write(
-        folder or ASSETS,
+    files.write(
+        folder,
         "mixdigits",
+        compress=True,
         ambiguous_images=made.images_N1HW,
         ambiguous_votes=made.votes_NV,
         ambiguous_parents=made.parents_N2.astype(np.int16),  # rows of `split_digits`' first array
@@ -110,26 +111,10 @@ def rebuild_mixdigits(
     return measured
 
 
-def _write(folder: Path, name: str, **arrays: np.ndarray) -> None:
-    """Write `name`.npz and its SHA-256 beside it, each whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    content = buffer.getvalue()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / f"{name}.npz", content)
-    write_atomic(folder / f"{name}.sha256", f"{hashlib.sha256(content).hexdigest()}  {name}.npz\n".encode())
-
-
-def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """The arrays of `name`.npz, after a check against its SHA-256."""
-    path = Path(folder) / f"{name}.npz"
-    remedy = f"restore it from the repository, or make it anew: python -m alkit data --rebuild {name}"
-    try:
-        content, expected = path.read_bytes(), path.with_suffix(".sha256").read_text().split()[0]
-    except (FileNotFoundError, IndexError) as error:
-        raise ValueError(f"{path} or its .sha256 is missing or empty; {remedy}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise ValueError(f"{path} was truncated or edited: its SHA-256 is {found}, not {expected}; {remedy}")
-    with np.load(io.BytesIO(content)) as arrays:
-        return dict(arrays)
+def stored(folder: Path | None = None) -> dict[str, np.ndarray]:
+    """The arrays of mixdigits.npz, checked against its SHA-256. StoreError where either is missing or they differ."""
+    path = (folder or ASSETS) / "mixdigits.npz"
+    remedy = "restore both from the repository, or make them anew: python -m alkit data --rebuild mixdigits"
+    if not (path.is_file() and path.with_suffix(".sha256").is_file()):
+        raise StoreError(f"{path} or its .sha256 is missing; {remedy}")
+    return files.read_arrays(path, remedy)

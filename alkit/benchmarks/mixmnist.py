@@ -1,12 +1,4 @@
-"""MixMNIST and MixCIFAR60 of Kim, Kim and Hwang, 2023 (arXiv:2303.14433), mixed from sources in the data folder.
-
-| | MixMNIST | MixCIFAR60 |
-|---|---|---|
-| iD | MNIST's 60,000 training images | the 30,000 training images of 60 classes of CIFAR-100 |
-| ambiguous | 15,000 mixtures of two of them | 15,000 of the 20,000 training images of the other 40 classes |
-| OoD | notMNIST's 18,724 letters | 7,500 scenes of LSUN-FIX and 7,500 house numbers of SVHN |
-| test | MNIST's 10,000 | the 60 classes' 6,000 |
-"""
+"""MixMNIST of Kim, Kim and Hwang, 2023 (arXiv:2303.14433), mixed from sources in the data folder."""
 
 import json
 from dataclasses import asdict, replace
@@ -24,17 +16,17 @@ from alkit.benchmarks.sources.catalogue import draw_by_content, read_labelled, s
 from alkit.paths import data_folder
 from alkit.store import StoreError
 
-GREY_28, COLOUR_32 = (28, 28), (32, 32, 3)
-
-
+GREY_28 = (28, 28)
 MIXMNIST = {"iD": 60_000, "ambiguous": 15_000, "OoD": 18_724, "test": 10_000}
 
 
 def mixmnist(folder: Path | None = None) -> Benchmark:
-    """MixMNIST. The ambiguous digits are those of `mixmnist_ambiguous.npz`: `build_mixmnist_ambiguous` makes it.
+    """MixMNIST: MNIST's digits, 15,000 mixtures of two of them, notMNIST's letters; the test digits of MNIST.
 
-    A file of that name with nothing but `images` (uint8, 15,000 or more of 28x28), such as NVAE's own, is taken too;
-    the pool then says `nvae_mnist`, and there are no votes and no parents.
+    The ambiguous digits are those of `mixmnist_ambiguous.npz`, which ships with alkit and which
+    `build_mixmnist_ambiguous` makes. A file of that name in the data folder that holds `images` alone (uint8, 15,000 or
+    more of 28x28), such as NVAE's own, is taken in its place: its source is then called `nvae_mnist`, and it has no
+    votes and no parents. StoreError where a source is missing, damaged or too small; it says what to do.
     """
     folder = data_folder(folder)
     return _mixmnist(folder, stamps(folder, "mnist_train", "mnist_test", "notmnist_small", "mixmnist_ambiguous"))
@@ -100,7 +92,7 @@ def build_mixmnist_ambiguous(
     """
     folder = data_folder(folder)
     into = Path(into or folder)
-    files.check_writable(into)  # now, not after all the work
+    files.check_writable(into, "--into")  # now, not after all the work
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     train, labels, order = _digits(folder)
     test = read_labelled("mnist_test", folder, GREY_28)

@@ -13,11 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 ID, AMBIGUOUS, OOD = 0, 1, 2
-
-
 CATEGORIES = ("iD", "ambiguous", "OoD")
-
-
 NO_VOTE = 255  # in `Benchmark.votes_NV`, for images that were not voted on, and for votes that name no class
 
 
@@ -28,7 +24,7 @@ class Pool:
     images_NCHW: np.ndarray  # uint8
     labels_N: np.ndarray  # int64: 0..K-1, and K for every image that is not iD
     category_N: np.ndarray  # uint8: ID, AMBIGUOUS or OOD
-    source_N: np.ndarray  # str: a key of `sources.SOURCES`
+    source_N: np.ndarray  # str: a key of `sources.catalogue.SOURCES`, or a name of your own
 
     def __post_init__(self):
         _freeze(self, "images_NCHW", "labels_N", "category_N", "source_N")
@@ -132,7 +128,7 @@ class Part(NamedTuple):
     """Images of one category and source, on their way into a pool."""
 
     category: int  # ID, AMBIGUOUS or OOD
-    source: str  # a key of `sources.SOURCES`, or the name of a directory of images
+    source: str  # where they are from: a key of `sources.catalogue.SOURCES`, or a name of your own
     images: np.ndarray  # uint8 (N, H, W) or (N, H, W, 3)
     labels: np.ndarray | None = None  # 0..K-1 for iD images; not looked at for others
 
@@ -140,16 +136,33 @@ class Part(NamedTuple):
 def assemble(
     name: str, parts: Sequence[Part], test_images: np.ndarray, test_labels: np.ndarray, class_names: Sequence[str]
 ) -> tuple[Benchmark, np.ndarray]:
-    """A benchmark mixed from `parts`, without votes or parents; and the pool position of each of their images in turn.
+    """A benchmark mixed from `parts`, and the position in its pool of each of their images in turn.
 
-    Images are uint8, (N, H, W) or (N, H, W, 3), and of one shape; ValueError where they are not, or where an iD image
-    has no label or one that is no class.
+    Images are uint8, (N, H, W) or (N, H, W, 3), all of one shape. iD images, and those of the test set, have labels:
+    class k is `class_names[k]`. Votes and parents of mixtures are left empty. ValueError where shapes, types or labels
+    are others. From a directory with a subdirectory for each class, here `folder`/pets, and from an array:
+
+    >>> pets = catalogue.read("pets", folder, shape=(32, 32, 3))  # images, labels, label_names
+    >>> junk = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
+    >>> test = np.arange(len(pets["images"])) % 5 == 0
+    >>> parts = [Part(ID, "pets", pets["images"][~test], pets["labels"][~test]), Part(OOD, "junk", junk)]
+    >>> tested = pets["images"][test], pets["labels"][test]
+    >>> benchmark, position = assemble("mine", parts, *tested, pets["label_names"])
+    >>> benchmarks.BENCHMARKS["mine"] = lambda folder=None: benchmark  # now `benchmarks.load("mine")` finds it,
+    >>> recipes.RECIPES["mine", "laptop"] = recipes.RECIPES["mixdigits", "laptop"]  # and cells can be run on it
     """
+    if not parts:
+        raise ValueError("a benchmark is mixed from one part or more, got none")
+    for source, images in (*((part.source, part.images) for part in parts), ("the test set", test_images)):
+        if images.dtype != np.uint8 or not (images.ndim == 3 or images.ndim == 4 and images.shape[3] == 3):
+            given = f"{images.dtype} of shape {images.shape}"
+            raise ValueError(f"images must be uint8 of shape (N, H, W) or (N, H, W, 3), those of {source} are {given}")
     shapes = {part.images.shape[1:] for part in parts} | {test_images.shape[1:]}
     if len(shapes) > 1:
         raise ValueError(f"the images of a benchmark must be of one shape, got {', '.join(map(str, sorted(shapes)))}")
     k, sizes = len(class_names), [len(part.images) for part in parts]
     labels = np.concatenate([_labels(part, k) for part in parts])
+    tested = _labels(Part(ID, "the test set", test_images, test_labels), k)
     category = np.repeat(np.array([part.category for part in parts], np.uint8), sizes)
     keys = np.concatenate([_keys(part.images, "pool") for part in parts])
     order = np.lexsort((labels, category, keys))  # so that a position tells nothing about a category
@@ -160,17 +173,18 @@ def assemble(
     source = np.repeat([part.source for part in parts], sizes)
     pool = Pool(images, labels[order], category[order], source[order])
     votes, parents = np.full((len(order), 1), NO_VOTE, np.uint8), np.full((len(order), 2), -1, np.int64)
-    test = np.ascontiguousarray(channels_first(test_images)), np.asarray(test_labels, np.int64)
-    return Benchmark(name, pool, *test, tuple(class_names), votes, parents), position
+    test = np.ascontiguousarray(channels_first(test_images)), tested
+    return Benchmark(name, pool, *test, tuple(map(str, class_names)), votes, parents), position
 
 
 def _labels(part: Part, k: int) -> np.ndarray:
     if part.category != ID:
         return np.full(len(part.images), k, np.int64)
-    labels = None if part.labels is None else np.asarray(part.labels, np.int64)
-    if labels is None or len(labels) != len(part.images) or len(labels) and not 0 <= labels.min() <= labels.max() < k:
+    labels = np.asarray([] if part.labels is None else part.labels)
+    whole = labels.shape == part.images.shape[:1] and np.array_equal(labels, labels.astype(np.int64))
+    if not whole or len(labels) and not 0 <= labels.min() <= labels.max() < k:
         raise ValueError(f"every iD image of {part.source!r} must have a label from 0 to {k - 1}")
-    return labels
+    return labels.astype(np.int64)
 
 
 def channels_first(images: np.ndarray) -> np.ndarray:

@@ -4,14 +4,11 @@ import io
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from alkit.benchmarks.pool import Benchmark, Pool
-from alkit.store import StoreError, writable, write_atomic
+from alkit.store import StoreError, lock, writable, write_atomic
 
 SMALL = ("labels_N", "category_N", "source_N")  # of the pool
-
-
 OTHERS = ("test_labels_M", "votes_NV", "parents_N2")
 
 
@@ -20,7 +17,7 @@ def keep(benchmark: Benchmark, folder: Path) -> Benchmark:
     writable(folder)
     stem, pool = _stem(benchmark.fingerprint, folder), benchmark.pool
     small = {name: getattr(pool, name) for name in SMALL} | {name: getattr(benchmark, name) for name in OTHERS}
-    with FileLock(stem.with_suffix(".lock")):
+    with lock(stem.with_suffix(".lock")):
         if not stem.with_suffix(".npz").exists():
             write_atomic(_images(stem, "pool"), _bytes(np.save, pool.images_NCHW))
             write_atomic(_images(stem, "test"), _bytes(np.save, benchmark.test_images_MCHW))

@@ -1,4 +1,8 @@
-"""The result tables: one row per run and stage, with how it was made; a CSV file per benchmark and profile."""
+"""The result tables: one row per run and stage, with how it was made; a CSV file per benchmark and profile.
+
+`accuracy` is the test accuracy of the argmax over the K iD classes, `accuracy_k1` over all K + 1 outputs, where a test
+image that is taken for the auxiliary class counts as wrong; both are fractions.
+"""
 
 import contextlib
 import json
@@ -22,6 +26,7 @@ COLUMNS = (
     "n_ood",
     "cost",
     "accuracy",
+    "accuracy_k1",
     "train_seconds",
     "extract_seconds",
     "choose_seconds",
@@ -33,6 +38,9 @@ COLUMNS = (
 
 
 NUMBERS = COLUMNS[COLUMNS.index("seed") : COLUMNS.index("initial_hash")]
+
+
+MAY_BE_EMPTY = ("accuracy_k1",)  # tables of version 0.1.0 lack it
 
 
 def label(benchmark: str, profile: str, name: str = "") -> str:
@@ -64,17 +72,25 @@ def write_results(rows: list[dict], folder: Path, name: str = ""):
 
 
 def read_results(folder: Path, benchmark: str, profile: str, name: str = ""):
-    """The result table of `benchmark` at `profile` below `folder`. StoreError where it is missing or damaged."""
+    """The result table of `benchmark` at `profile` below `folder`. StoreError where it is missing or damaged.
+
+    A column of `MAY_BE_EMPTY` that the file lacks is NaN.
+    """
     import pandas
 
     path = results_file(folder, benchmark, profile, name)
     if not path.exists():
+        named_so = f" -p name {name}, or with a sweep of that --name" if name else ""
         raise StoreError(
             f"there is no {path}; make it: python -m alkit run 04 -p benchmark {benchmark} -p profile {profile}"
+            f"{named_so}; there are: {', '.join(all_labels(folder)) or 'none yet'}"
         )
     with contextlib.suppress(ValueError, pandas.errors.ParserError, UnicodeDecodeError):
         table = pandas.read_csv(path)
-        complete = len(table) and not table.isna().any(axis=None) and path.read_bytes().endswith(b"\n")
+        for column in set(MAY_BE_EMPTY) - set(table.columns):
+            table.insert(COLUMNS.index(column), column, float("nan"))
+        holes = table.drop(columns=list(MAY_BE_EMPTY)).isna().any(axis=None)
+        complete = len(table) and not holes and path.read_bytes().endswith(b"\n")
         if tuple(table.columns) == COLUMNS and complete and all(table[n].dtype.kind in "if" for n in NUMBERS):
             return table
     raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
@@ -92,10 +108,18 @@ def named(folder: Path, benchmark: str, profile: str) -> list[str]:
     return sorted(stem[len(prefix) + 1 :] for stem in stems if stem == prefix or stem.startswith(f"{prefix}-"))
 
 
-def _rows(cell, root: Path | None) -> list[dict]:
+def all_labels(folder: Path) -> list[str]:
+    """What the result tables below `folder` are called (`label`), in alphabetical order; other CSV files are not."""
+    begins = ",".join(COLUMNS[:3]).encode()
+    paths = sorted((Path(folder) / "results").glob("*.csv"))
+    return [path.stem for path in paths if path.read_bytes().startswith(begins)]
+
+
+def rows_of(cell, root: Path | None) -> list[dict]:
+    """The rows of one cell's run, a dict per stage; it is run, or its finished run is read."""
     from alkit.experiment import finish
 
-    return [{name: {**about(cell), **record}[name] for name in COLUMNS} for record in finish(cell, root=root)]
+    return [{**about(cell), **record} for record in finish(cell, root=root)]
 
 
 def about(cell) -> dict:

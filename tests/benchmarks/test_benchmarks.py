@@ -11,8 +11,9 @@ import pytest
 
 from alkit import benchmarks
 from alkit.benchmarks import AMBIGUOUS, ID, OOD, Pool, ambiguous
-from alkit.benchmarks.mixdigits import _read, rebuild_mixdigits, split_digits
+from alkit.benchmarks.mixdigits import rebuild_mixdigits, split_digits, stored
 from alkit.benchmarks.sources import catalogue, glyphs
+from alkit.store import StoreError
 
 FINGERPRINT = "382ea73e11a42bfa67015b14e414860d21125d389a0cdaea1e585d6e4fdbaa32"
 SMOKE = replace(ambiguous.DIGITS_8PX, epochs=1, voter_epochs=2, width=8, voter_widths=(4, 8, 8), voters=4)
@@ -105,7 +106,7 @@ def test_shipped_file_was_made_with_the_recipe_that_a_rebuild_takes(name, recipe
 
 
 def test_shipped_letters_are_those_that_can_be_drawn_again(mixdigits):
-    asset = _read(benchmarks.ASSETS, "mixdigits")
+    asset = stored()
     for first in (0, 150, 321):
         images, labels = glyphs.letters(3, seed=benchmarks.provenance("mixdigits")["seed"], first=first)
         assert np.array_equal(asset["letter_images"][first : first + 3, 0], images)
@@ -159,7 +160,12 @@ def test_unknown_benchmark_is_named_beside_the_known_ones():
 
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [("truncate", "truncated or edited"), ("edit", "truncated or edited"), ("remove", "missing or empty")],
+    [
+        ("truncate", "truncated or edited"),
+        ("edit", "truncated or edited"),
+        ("remove", "its .sha256 is missing"),
+        ("remove sum", "its .sha256 is missing"),
+    ],
 )
 def test_damaged_file_is_refused_with_the_way_to_mend_it(tmp_path, damage, message):
     folder = shutil.copytree(benchmarks.ASSETS, tmp_path / "assets")
@@ -171,8 +177,8 @@ def test_damaged_file_is_refused_with_the_way_to_mend_it(tmp_path, damage, messa
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
     else:
-        path.unlink()
-    with pytest.raises(ValueError, match=f"{message}.*--rebuild mixdigits"):
+        (path if damage == "remove" else path.with_suffix(".sha256")).unlink()
+    with pytest.raises(StoreError, match=f"{message}.*--rebuild mixdigits"):
         benchmarks.load("mixdigits", folder=folder)
 
 
@@ -189,7 +195,7 @@ def test_rebuilding_twice_writes_the_same_bytes_through_the_code_that_made_the_s
     assert files[0] == files[1] and sorted(files[0]) == ["mixdigits.npz", "mixdigits.sha256"]
     assert files[0]["mixdigits.sha256"].decode().split()[0] == hashlib.sha256(files[0]["mixdigits.npz"]).hexdigest()
 
-    made, shipped = (_read(folder, "mixdigits") for folder in (tmp_path / "one", benchmarks.ASSETS))
+    made, shipped = (stored(folder) for folder in (tmp_path / "one", benchmarks.ASSETS))
     assert np.array_equal(made["letter_images"], shipped["letter_images"][:40])
     assert made.keys() == shipped.keys()
     assert all(made[name].dtype == shipped[name].dtype for name in made.keys() - {"provenance"})
@@ -208,3 +214,39 @@ def test_interrupted_rebuild_leaves_the_old_file_as_it_was(tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         rebuild_mixdigits(folder, recipe=SMOKE, count=5)
     assert benchmarks.load("mixdigits", folder=folder).fingerprint == benchmarks.load("mixdigits").fingerprint
+
+
+def test_rebuild_into_a_folder_that_cannot_be_written_ends_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    from alkit.study import cli
+
+    monkeypatch.setattr(ambiguous, "build", lambda *_, **__: pytest.fail("trained"))
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    (tmp_path / "file").write_text("mine")
+    for benchmark in ("mixdigits", "mixmnist"):
+        for into in (closed, closed / "new", tmp_path / "file", tmp_path / "file" / "below"):
+            assert cli.main(["data", "--rebuild", benchmark, "--into", str(into)]) == 2
+            said = capsys.readouterr().err
+            assert f"cannot write to {into}" in said and "choose another folder (--into)" in said
+            assert len(said.splitlines()) == 1
+    assert not list(closed.iterdir()) and (tmp_path / "file").read_text() == "mine"
+
+
+def test_provenance_of_a_benchmark_without_generated_images_is_refused():
+    with pytest.raises(ValueError, match="no image of 'mixcifar60-scenes' was generated; mixdigits and mixmnist have"):
+        benchmarks.provenance("mixcifar60-scenes")
+
+
+def test_no_module_of_the_benchmarks_takes_anothers_private_name():
+    """A private name that two modules share has no home."""
+    import ast
+    from pathlib import Path
+
+    folder = Path(benchmarks.__file__).parent
+    modules = {path.stem for path in folder.rglob("*.py")}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not [alias.name for alias in node.names if alias.name.startswith("_")], path
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+                assert not node.attr.startswith("_"), (path, node.attr)

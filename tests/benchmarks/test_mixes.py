@@ -1,8 +1,9 @@
 """MixMNIST and MixCIFAR60: what is in them, that it depends on content alone, and what is refused."""
 
+import doctest
+import io
 import json
 import os
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from image_files import noise, png, put
 from sklearn.datasets import load_digits
 
-from alkit import benchmarks, experiment, paths
-from alkit.benchmarks import AMBIGUOUS, ASSETS, ID, NO_VOTE, OOD, Part, ambiguous, content_order, mixmnist
+from alkit import benchmarks, experiment, paths, recipes
+from alkit.benchmarks import AMBIGUOUS, ASSETS, ID, NO_VOTE, OOD, Part, ambiguous, content_order, mixmnist, pool
 from alkit.benchmarks import mixcifar60 as mixcifar60_module
 from alkit.benchmarks.mixcifar60 import superclasses
 from alkit.benchmarks.sources import catalogue, files
@@ -165,7 +166,7 @@ def test_ambiguous_set_is_not_begun_where_it_could_not_be_written(tmp_path, monk
     monkeypatch.setattr(ambiguous, "build", None)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    with pytest.raises(StoreError, match="cannot write to .*closed; choose another folder"):
+    with pytest.raises(StoreError, match="cannot write to .*closed to writing; choose another"):
         mixmnist.build_mixmnist_ambiguous(closed)
 
 
@@ -260,7 +261,7 @@ def test_directory_of_images_can_be_ood(data):
         ({"ood": ()}, "one source of images or more"),
         ({"ood": ("scenes", "scenes")}, "each once"),
         ({"ood": ("sceens",)}, "unknown source of images 'sceens' .did you mean 'scenes'"),
-        ({"ood": ("../scenes",)}, "named without a path, got '../scenes'"),
+        ({"ood": ("../scenes",)}, "named without a path and without a leading dot, got '../scenes'"),
         ({"split_seed": -1}, "split_seed must be None or a whole number"),
         ({"split_seed": True}, "split_seed must be None or a whole number"),
         ({"oods": ("scenes",)}, "mixcifar60 has no option oods; it has: ood, split_seed"),
@@ -338,8 +339,10 @@ def test_cifar_without_superclasses_is_refused(data):
 def test_benchmark_is_read_once_and_again_when_a_file_was_replaced(data):
     first = mixcifar60()
     assert mixcifar60() is first
-    time.sleep(0.02)  # the clock of a file system is a coarse one
+    before = (data / "scenes.npz").stat()
     files.write(data, "scenes", images=noise(70, 32, 32, 3, seed=99))
+    # by a clock that was set back meanwhile, or a file system that counts seconds
+    os.utime(data / "scenes.npz", ns=(before.st_atime_ns, before.st_mtime_ns))
     assert mixcifar60().fingerprint != first.fingerprint
 
 
@@ -359,10 +362,34 @@ def test_pool_mixed_from_a_directory_of_classes_says_what_is_wrong_with_it(data)
     for bad, message in (
         (Part(ID, "pets", pets["images"]), "every iD image of 'pets' must have a label from 0 to 1"),
         (Part(ID, "pets", pets["images"], pets["labels"] + 1), "must have a label from 0 to 1"),
+        (Part(ID, "pets", pets["images"], pets["labels"] / 2), "must have a label from 0 to 1"),
         (Part(OOD, "small", noise(3, 28, 28)), "of one shape, got"),
+        (Part(OOD, "float", noise(3, 32, 32, 3) / 255), "must be uint8 .* those of float are float64 of shape"),
+        (Part(OOD, "torch", noise(3, 3, 32, 32)), r"those of torch are uint8 of shape \(3, 3, 32, 32\)"),
     ):
         with pytest.raises(ValueError, match=message):
             benchmarks.assemble("pets", [bad], *test)
+    for tested in ((pets["images"], pets["labels"] + 1), (pets["images"], pets["labels"][1:])):
+        with pytest.raises(ValueError, match="every iD image of 'the test set' must have a label from 0 to 1"):
+            benchmarks.assemble("pets", parts, *tested, ["cat", "dog"])
+    with pytest.raises(ValueError, match="one part or more, got none"):
+        benchmarks.assemble("pets", [], *test)
+
+
+def test_example_of_a_pool_of_ones_own_runs_as_it_stands_and_a_cell_on_it(data, tmp_path):
+    """The docstring of `assemble` to the end: a directory becomes a benchmark that cells run on."""
+    for seed, name in enumerate(("cat", "dog")):
+        put(data / "pets" / name, {f"{i}.png": png(image) for i, image in enumerate(noise(40, 50, 40, 3, seed=seed))})
+    names = {"benchmarks": benchmarks, "recipes": recipes, "catalogue": catalogue, "folder": data, **vars(pool)}
+    (example,) = doctest.DocTestFinder().find(pool.assemble, "assemble", globs=names)
+    report = io.StringIO()
+    assert len(example.examples) == 8
+    assert doctest.DocTestRunner().run(example, out=report.write, clear_globs=False).failed == 0, report.getvalue()
+    mine = benchmarks.load("mine")
+    assert mine.class_names == ("cat", "dog") and len(mine.pool) == 64 + 10 and len(mine.test_labels_M) == 16
+    few = {"initial_id": 8, "stage_id": 4, "stop_id": 16, "sup_epochs": 1}
+    cell = experiment.Cell("mine", "laptop", "supervised", "entropy", changes=few)
+    assert [record["n_id"] for record in experiment.finish(cell, root=tmp_path)] == [8, 12, 16]
 
 
 # house numbers
@@ -527,5 +554,5 @@ def test_all_methods_of_the_paper_run_on_its_pools_under_its_recipes(name, profi
     assert set(table.fingerprint) == {benchmarks.load(name).fingerprint} and set(table.benchmark) == {name}
     beside = paper_table2.beside(table)
     assert len(beside) == 6 and beside["cost", "paper"]["Random(CL)"] == ("420" if name == "mixmnist" else "34,560")
-    told = "; ".join(paper_table2.differences(table, 1.0))
+    told = "; ".join(paper_table2.pool_departures(table, 1.0))
     assert ("not by NVAE" in told) if name == "mixmnist" else ("stand-ins: scenes, signs" in told)

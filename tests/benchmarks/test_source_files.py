@@ -119,6 +119,8 @@ GOOD = {"images": made.noise(4, 28, 28), "labels": np.arange(4), "label_names": 
         ({"labels": np.arange(-1, 3)}, "from 0 up"),
         ({"images": np.array([{}, {}])}, "cannot be read"),  # pickled objects are never unpickled
         ({"images": None}, "no array `images`"),
+        ({"images": GOOD["images"][:0], "labels": GOOD["labels"][:0]}, "it holds no image"),
+        ({"images": made.noise(4, 0, 28)}, "it holds no image"),
     ],
 )
 def test_file_of_something_else_is_refused_with_what_it_holds(change, message, tmp_path):
@@ -210,8 +212,10 @@ UNSAFE = {
 @pytest.mark.parametrize("what", UNSAFE)
 def test_archive_with_an_unsafe_name_or_a_link_is_refused_as_a_whole(what, data):
     (data / "x").write_bytes(UNSAFE[what])
-    with pytest.raises(StoreError, match="x holds (an absolute path or one with '..'|a link).*nothing of it was used"):
-        next(downloads.files_in(data / "x"))
+    with pytest.raises(
+        StoreError, match="x holds (an absolute path or one with '..'|a link or a device).*nothing of it was used"
+    ):
+        next(downloads.files_in(data / "x", bool))
     assert list(contents(data.parent)) == ["data/x"]
 
 
@@ -219,16 +223,38 @@ def test_archive_with_an_enormous_file_is_refused(data, monkeypatch):
     monkeypatch.setattr(downloads, "MEMBER_BYTES", 1000)
     (data / "x").write_bytes(made.zipped({"a.png": bytes(1001)}))
     with pytest.raises(StoreError, match="too large a file"):
-        next(downloads.files_in(data / "x"))
+        next(downloads.files_in(data / "x", bool))
 
 
 @pytest.mark.parametrize(
-    "content", [made.tar({"a.png": PIXEL * 9})[:-90], made.zipped({"a.png": PIXEL})[:-9], b"a,csv\n", b""]
+    ("content", "message"),
+    [
+        (made.tar({"a.png": PIXEL * 9})[:-90], "x cannot be read, is only part of an archive, or locked"),
+        (made.zipped({"a.png": PIXEL})[:-9], "x is only part of a zip archive, for its end is missing; get it again$"),
+        (made.zipped({"a.png": PIXEL})[:100], "x is only part of a zip archive, for its end is missing; get it again$"),
+        (b"a,csv\n", "x is neither a zip nor a tar archive, or only part of one; get it again$"),
+        (b"", "x is neither a zip nor a tar archive, or only part of one; get it again$"),
+    ],
 )
-def test_part_of_an_archive_is_refused(content, data):
+def test_part_of_an_archive_is_refused_in_one_sentence(content, message, data):
     (data / "x").write_bytes(content)
-    with pytest.raises(StoreError, match="no archive, only part of one"):
-        list(downloads.files_in(data / "x"))
+    with pytest.raises(StoreError, match=message):
+        list(downloads.files_in(data / "x", bool))
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "directory"])
+def test_files_that_are_no_images_are_not_even_read(form, data, monkeypatch):
+    """A zip of 40 large tables would else be unpacked, one after the other, to be thrown away."""
+    files = {f"{i}.csv": bytes(9) for i in range(40)}
+    if form == "directory":
+        made.put(data / "x", files)
+    else:
+        (data / "x").write_bytes((made.zipped if form == "zip" else made.tar)(files))
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(Path, "read_bytes", lambda *_: pytest.fail("read"))
+    with pytest.raises(StoreError, match="x holds no images"):
+        decode.decode(data / "x", shape=COLOUR, exact=False)
 
 
 # sources
@@ -375,7 +401,8 @@ MAC = {
 
 
 @pytest.mark.parametrize("form", ["zip", "directory"])
-def test_lsun_fix_is_read_from_where_the_user_put_it(form, data):
+def test_lsun_fix_is_read_from_where_the_user_put_it(form, data, monkeypatch):
+    monkeypatch.setattr(decode, "LSUN_IMAGES", 5)
     made.put(data, {"LSUN_fix.zip": made.zipped({**LSUN, **MAC})} if form == "zip" else {**LSUN, **MAC})
     arrays = catalogue.read("lsun_fix", shape=COLOUR)
     assert np.array_equal(arrays["images"], made.noise(5, 32, 32, 3))
@@ -385,6 +412,14 @@ def test_images_of_lsun_fix_must_be_as_published(data):
     made.put(data, {**LSUN, "LSUN_fix/test/x.png": made.png(made.noise(1, 64, 64, 3)[0])})
     with pytest.raises(StoreError, match="x.png is an image of mode RGB and 64x64 pixels, not of mode RGB and 32x32"):
         catalogue.read("lsun_fix", shape=COLOUR)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_lsun_fix_with_other_than_its_10000_images_is_refused(count, data):
+    made.put(data, {"LSUN_fix.zip": made.zipped(dict(list(LSUN.items())[:count]))})
+    with pytest.raises(StoreError, match=f"LSUN_fix.zip holds {count} images, not LSUN-FIX's 10000; get it again"):
+        catalogue.read("lsun_fix", shape=COLOUR)
+    assert not list(data.glob("*.npz"))
 
 
 def test_directory_of_images_is_resized_by_the_shorter_side_and_cropped_in_the_middle(data):
@@ -429,7 +464,11 @@ def test_images_of_a_directory_are_brought_to_the_mode_and_turned_as_the_camera_
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.png": b"no image", "b.png": PIXEL}, "a.png is no image that can be read"),
+        (
+            {"a.png": b"no image", "b.png": PIXEL},
+            r"a.png is no image that can be read \(its format is not known\); del",
+        ),
+        ({"a.png": PIXEL, "b.png": b""}, "b.png is an empty file; delete it or get it again"),
         ({"readme.txt": b"text"}, "mine holds no images"),
         ({"deep.png": made.png(np.full((32, 32), 40000, np.uint16))}, "deep.png has more than 8 bits a channel"),
     ],
@@ -441,15 +480,49 @@ def test_directory_with_an_image_that_cannot_be_used_is_refused_with_its_name(fi
     assert not list(data.glob("*.npz"))
 
 
-def test_images_beside_directories_leave_all_without_a_class(data):
-    made.put(data / "mine", {"a/x.png": PIXEL, "y.png": PIXEL})
-    assert sorted(catalogue.read("mine", shape=COLOUR)) == ["images"]
+def test_images_beside_directories_leave_all_without_a_class_and_a_warning_says_so(data):
+    made.put(data / "mine", {"a/x.png": PIXEL, "b/x.png": PIXEL, "y.png": PIXEL})
+    with pytest.warns(UserWarning, match=r"mine has a label, because 1 of 3 lie in no subdirectory \(such as y.png\)"):
+        assert sorted(catalogue.read("mine", shape=COLOUR)) == ["images"]
+    with pytest.raises(StoreError, match="mine.npz holds no labels .*every image into the subdirectory of its class"):
+        catalogue.read_labelled("mine", data, COLOUR)
+
+
+def test_images_in_no_directories_have_no_class_and_nothing_is_said(data, recwarn):
+    made.put(data / "mine", {"x.png": PIXEL, "y.png": PIXEL})
+    assert sorted(catalogue.read("mine", shape=COLOUR)) == ["images"] and not recwarn.list
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_are_white_whatever_colour_they_hide(mode, data):
+    """An icon on nothing is drawn on nothing of any colour; a plain conversion would show that one."""
+    red = np.zeros((32, 32, 4), np.uint8)
+    red[..., 0], red[:, 16:, 3] = 255, 255  # the left half is transparent
+    (data / "mine").mkdir()
+    Image.fromarray(red).convert(mode).save(data / "mine" / "a.png")
+    image = catalogue.read("mine", shape=COLOUR)["images"][0]
+    assert (image[:, :16] == 255).all() and (image[:, 16:] < 255).any(axis=2).all()
+
+
+def test_half_transparent_pixels_are_blended_with_white(data):
+    (data / "mine").mkdir()
+    Image.new("RGBA", (32, 32), (255, 0, 0, 127)).save(data / "mine" / "a.png")
+    assert np.abs(catalogue.read("mine", shape=COLOUR)["images"].astype(int) - [255, 128, 128]).max() <= 1
 
 
 def test_file_of_another_shape_is_refused(data):
     write(data, "scenes", images=made.noise(4, 64, 64, 3))
     with pytest.raises(StoreError, match="scenes.npz holds images of 64x64x3, not 32x32x3"):
         catalogue.read("scenes", shape=COLOUR)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../data", "a/b", ".git"])
+def test_source_named_with_a_path_is_refused_and_nothing_outside_the_folder_is_read(name, data):
+    made.put(data.parent, {"outside.png": PIXEL})
+    before = contents(data.parent)
+    with pytest.raises(ValueError, match="named without a path and without a leading dot, got "):
+        catalogue.read(name, shape=COLOUR)
+    assert contents(data.parent) == before
 
 
 def test_unknown_source_is_refused_with_what_is_near_and_how_to_add_one(data):

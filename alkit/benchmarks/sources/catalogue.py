@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from alkit import paths
 from alkit.benchmarks.pool import content_order
@@ -22,7 +21,7 @@ from alkit.benchmarks.sources.files import read as read_file
 from alkit.benchmarks.sources.glyphs import to_grey
 from alkit.options import closest
 from alkit.paths import data_folder
-from alkit.store import StoreError
+from alkit.store import StoreError, lock
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
@@ -161,15 +160,17 @@ def read(name: str, folder: Path | str | None = None, *, shape: tuple[int, ...])
     """The arrays of the normalised file `name`: `images` uint8 (N, *shape); `labels`, `label_names` where it has any.
 
     `name` is a file of a source (`mnist_train`, `scenes`), or a directory of your own images in the data folder. These
-    are brought to `shape` (`rawimages.directory` says how), and read once: delete `<name>.npz` after a change.
+    are brought to `shape` (`decode.directory` says how), and read once: delete `<name>.npz` after a change.
 
     A file that is not there is made first, in the data folder; where that cannot be written to, in the user's cache
     directory, or (a source that is the user's own) in memory alone. ValueError for an unknown name, StoreError for
     images that are missing (it says how to get them), damaged, or of another shape.
     """
     folder = data_folder(folder)
-    if not name or Path(name).name != name:
-        raise ValueError(f"a source of images is named without a path, got {name!r}: put it into {folder}")
+    if not name or Path(name).name != name or name.startswith("."):  # ".." is a name of its own to pathlib
+        raise ValueError(
+            f"a source of images is named without a path and without a leading dot, got {name!r}: put it into {folder}"
+        )
     path = found(name, folder)
     arrays = read_file(path) if path else _make(name, folder, shape)
     if arrays["images"].shape[1:] != shape:
@@ -182,10 +183,20 @@ def read(name: str, folder: Path | str | None = None, *, shape: tuple[int, ...])
 
 
 def found(name: str, folder: Path) -> Path | None:
-    """The normalised file `name`: in the data folder, in the user's cache (unless it is the user's own), or shipped."""
+    """The normalised file `name`: in the data folder, in the user's cache (unless it is the user's own), or shipped.
+
+    None where it is nowhere. StoreError where the data folder is closed to this user.
+    """
     source = _source(name)
-    places = _homes(source, folder) + ((ASSETS,) if source else ())
-    return next((path for place in places if (path := place / f"{name}.npz").is_file()), None)
+    for place in _homes(source, folder) + ((ASSETS,) if source else ()):
+        try:
+            if (path := place / f"{name}.npz").is_file():
+                return path
+        except OSError as error:
+            if place == folder:
+                reason = f"cannot look into {folder}: {error.strerror}"
+                raise StoreError(f"{reason}; choose another folder (ALKIT_DATA)") from error
+    return None
 
 
 def _homes(source: Source | None, folder: Path) -> tuple[Path, ...]:
@@ -209,11 +220,11 @@ def _make(name: str, folder: Path, shape: tuple[int, ...]) -> dict[str, np.ndarr
     if source is not None and source.make is None:
         raise StoreError(f"{name}.npz is not in {folder}: {source.origin}")
     home = next((place for place in _homes(source, folder) if can_write(place)), None)
-    lock = source.files[0] if source else name  # one for all files of a source, which are made together
-    with FileLock(home / f".{lock}.lock") if home else contextlib.nullcontext():
+    first = source.files[0] if source else name  # one lock for all files of a source, which are made together
+    with lock(home / f".{first}.lock") if home else contextlib.nullcontext():
         if path := found(name, folder):  # made by another process meanwhile
             return read_file(path)
-        with _scratch(lock, home) as scratch:
+        with _scratch(first, home) as scratch:
             made = source.make(folder, scratch) if source else {name: decode.directory(folder / name, shape)}
         for file, arrays in made.items():
             if home and not found(file, folder):
@@ -249,16 +260,24 @@ def _size(path: Path) -> int:
 
 
 def stamps(folder: Path, *names: str) -> tuple:
-    """Where the files are and when they were written: an experiment asks for its benchmark time and again."""
+    """Where each of these files is and what tells it from one that replaces it; None for one that is nowhere.
+
+    Benchmarks are cached by it. A time alone would not do: a clock may be set back, and those of file systems are
+    coarse. A file that replaces another while that is there has another inode.
+    """
     paths = [found(name, folder) for name in names]
-    return tuple(path and (path, path.stat().st_mtime_ns) for path in paths)
+    return tuple(path and (path, (stat := path.stat()).st_mtime_ns, stat.st_ino, stat.st_size) for path in paths)
 
 
 def read_labelled(name: str, folder: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """`read` of a source that must have labels with names. StoreError where it has none."""
     arrays = read(name, folder, shape=shape)
     if missing := [key for key in ("labels", "label_names") if key not in arrays]:
-        raise StoreError(f"{name}.npz holds no {' and no '.join(missing)}; delete it to have it made again")
+        what = f"{name}.npz holds no {' and no '.join(missing)}"
+        if _source(name):
+            raise StoreError(f"{what}; delete it to have it made again")
+        remedy = f"put every image into the subdirectory of its class, delete {name}.npz and run again"
+        raise StoreError(f"{what}; {remedy}")
     return arrays
 
 

@@ -7,7 +7,8 @@ downloaded. It returns, for each normalised file, its arrays; StoreError says wh
 import io
 import pickle
 import shutil
-from collections.abc import Iterable
+import warnings
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -20,26 +21,17 @@ Arrays = dict[str, np.ndarray]
 
 
 NOTMNIST = "notMNIST_small.tar.gz"
-
-
 NOTMNIST_URLS = (
     "https://commondatastorage.googleapis.com/books1000/notMNIST_small.tar.gz",
     "http://yaroslavvb.com/upload/notMNIST/notMNIST_small.tar.gz",
 )
-
-
 NOTMNIST_SIZE, NOTMNIST_MD5 = 8_458_043, "c9890a473a9769fda4bdf314aaf500dd"
-
-
 NOTMNIST_IMAGES = 18_724
-
-
 NOTMNIST_BROKEN = {  # empty files of the archive
     "A/RGVtb2NyYXRpY2FCb2xkT2xkc3R5bGUgQm9sZC50dGY=.png",
     "F/Q3Jvc3NvdmVyIEJvbGRPYmxpcXVlLnR0Zg==.png",
 }
-
-
+LSUN_IMAGES = 10_000  # of LSUN_fix.zip
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -122,9 +114,7 @@ def notmnist_small(folder: Path, scratch: Path) -> dict[str, Arrays]:
             raise StoreError(f"{error}; put it there by hand as {archive}, or try again") from error
     elif not downloads.matches(archive, NOTMNIST_MD5):
         raise StoreError(f"{archive} is damaged: its MD5 is not {NOTMNIST_MD5}; delete it, or get it again")
-    files = downloads.files_in(archive)
-    whole = ((name, data) for name, data in files if "/".join(name.split("/")[-2:]) not in NOTMNIST_BROKEN)
-    images, names = decode(whole, archive, shape=(28, 28), exact=True)
+    images, names = decode(archive, shape=(28, 28), exact=True, leave_out=NOTMNIST_BROKEN)
     if len(images) != NOTMNIST_IMAGES:
         raise StoreError(f"{archive} holds {len(images)} images, not {NOTMNIST_IMAGES}; get it again")
     return {"notmnist_small": {"images": images, **labelled([PurePosixPath(name).parent.name for name in names])}}
@@ -134,7 +124,10 @@ def lsun_fix(folder: Path, scratch: Path) -> dict[str, Arrays]:
     """LSUN-FIX, from `LSUN_fix.zip` or the directory `LSUN_fix` in the data folder: colour images of 32x32 pixels."""
     for place in (folder / "LSUN_fix.zip", folder / "LSUN_fix"):
         if place.exists():
-            return {"lsun_fix": {"images": decode(downloads.files_in(place), place, shape=(32, 32, 3), exact=True)[0]}}
+            images, _ = decode(place, shape=(32, 32, 3), exact=True)
+            if len(images) != LSUN_IMAGES:
+                raise StoreError(f"{place} holds {len(images)} images, not LSUN-FIX's {LSUN_IMAGES}; get it again")
+            return {"lsun_fix": {"images": images}}
     raise StoreError(
         f"LSUN-FIX is not in {folder}, and has no stable address to download it from: get LSUN_fix.zip through the "
         "page of its authors (Tack et al., 2020: github.com/alinlab/CSI, section 'Datasets') and put it there, or "
@@ -157,11 +150,20 @@ def directory(place: Path, shape: tuple[int, ...]) -> Arrays:
     """A directory of images, at any depth: resized so that the shorter side fits (antialiased), then centre-cropped.
 
     `shape` is (S, S) for grey and (S, S, 3) for colour images. Where every image lies in a subdirectory, those of the
-    first level are the classes, in alphabetical order: `labels`, `label_names`. Hidden files are left out.
+    first level are the classes, in alphabetical order: `labels`, `label_names`. Where only some do, no image has a
+    label, and a warning says so. Transparent pixels are shown on white. Hidden files are left out.
     """
-    images, names = decode(downloads.files_in(place), place, shape=shape, exact=False)
-    classes = [name.split("/")[0] for name in names if "/" in name]
-    return {"images": images, **(labelled(classes) if len(classes) == len(names) else {})}
+    images, names = decode(place, shape=shape, exact=False)
+    beside = [name for name in names if "/" not in name]
+    if not beside:
+        return {"images": images, **labelled([name.split("/")[0] for name in names])}
+    if len(beside) < len(names):
+        warnings.warn(
+            f"no image of {place} has a label, because {len(beside)} of {len(names)} lie in no subdirectory (such as "
+            f"{beside[0]}); if the subdirectories are classes, move these, delete {place.name}.npz and read it again",
+            stacklevel=2,
+        )
+    return {"images": images}
 
 
 def labelled(classes: list[str]) -> Arrays:
@@ -171,40 +173,51 @@ def labelled(classes: list[str]) -> Arrays:
 
 
 def decode(
-    files: Iterable[tuple[str, bytes]], place: Path, *, shape: tuple[int, ...], exact: bool
+    place: Path, *, shape: tuple[int, ...], exact: bool, leave_out: Collection[str] = ()
 ) -> tuple[np.ndarray, list[str]]:
-    """The images among `files`, uint8 (N, *shape), and their names; `place` is where they are from, for the error.
+    """The images of a directory or an archive, uint8 (N, *shape), and their names. StoreError where there are none.
 
-    `exact`: they must be of that size and mode as they are. Else they are converted, resized and cropped.
+    `exact`: they must be of that size and mode as they are. Else they are converted, resized and cropped. `leave_out`:
+    files by the last two parts of their names.
     """
-    images, names = [], []
-    for name, data in files:
+
+    def wanted(name: str) -> bool:
         hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))  # archives made on a Mac hold some
-        if not hidden and name.lower().endswith(SUFFIXES):
-            images.append(_image(f"{place}: {name}", data, shape, exact))
-            names.append(name)
+        return not hidden and name.lower().endswith(SUFFIXES) and "/".join(name.split("/")[-2:]) not in leave_out
+
+    images, names = [], []
+    for name, data in downloads.files_in(place, wanted):
+        images.append(_image(f"{place}: {name}", data, shape, exact))
+        names.append(name)
     if not images:
         raise StoreError(f"{place} holds no images ({', '.join(SUFFIXES)})")
     return np.stack(images), names
 
 
 def _image(name: str, data: bytes, shape: tuple[int, ...], exact: bool) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
     from torchvision.transforms import InterpolationMode, functional
 
     mode, side = "L" if len(shape) == 2 else "RGB", shape[0]
+    if not data:
+        raise StoreError(f"{name} is an empty file; delete it or get it again")
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StoreError(f"{name} is no image that can be read ({error}); delete it or get it again") from error
+        # the words of UnidentifiedImageError name an object in memory
+        reason = "its format is not known" if isinstance(error, UnidentifiedImageError) else error
+        raise StoreError(f"{name} is no image that can be read ({reason}); delete it or get it again") from error
     if exact and (image.mode, image.size) != (mode, (side, side)):
         given = f"mode {image.mode} and {image.width}x{image.height} pixels"
         raise StoreError(f"{name} is an image of {given}, not of mode {mode} and {side}x{side}: get the right archive")
     if image.mode.startswith(("I", "F")):
         raise StoreError(f"{name} has more than 8 bits a channel (mode {image.mode}); save it with 8")
     if not exact:
-        image = ImageOps.exif_transpose(image).convert(mode)
-        image = functional.resize(image, side, InterpolationMode.BILINEAR, antialias=True)
+        image = ImageOps.exif_transpose(image)
+        if image.has_transparency_data:  # a conversion would show the colour that a transparent pixel hides
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = functional.resize(image.convert(mode), side, InterpolationMode.BILINEAR, antialias=True)
         image = functional.center_crop(image, [side, side])
     return np.array(image)

@@ -14,15 +14,14 @@ import tarfile
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from alkit.store import StoreError
 
 TIMEOUT = 60  # seconds without a byte, after which a server is given up
-
-
 MEMBER_BYTES = 1 << 26  # the largest file that is read out of an archive: no image of ours is near it
+ZIP_BEGINS = b"PK\x03\x04"
 
 
 def download(urls: tuple[str, ...], path: Path, *, size: int, md5: str) -> Path:
@@ -73,43 +72,66 @@ def patience():
         socket.setdefaulttimeout(before)
 
 
-def files_in(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name (relative, with slashes) and content of every file in a directory, in its order, or in a zip or tar archive.
+def files_in(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Name (relative, with slashes) and content of the files that are `wanted` by their names, of no others.
 
-    StoreError where an archive is damaged, or holds an absolute name, one with "..", a link or a device.
+    `path` is a directory, whose files come in its order, or a zip or tar archive. StoreError where a file cannot be
+    read, or an archive is damaged or holds an absolute name, one with "..", a link or a device.
     """
-    if path.is_dir():
-        files = (file for file in sorted(path.rglob("*")) if file.is_file())
-        yield from ((file.relative_to(path).as_posix(), file.read_bytes()) for file in files)
-        return
     try:
-        yield from _zip(path) if zipfile.is_zipfile(path) else _tar(path)
+        if path.is_dir():
+            yield from _directory(path, wanted)
+        elif zipfile.is_zipfile(path):
+            yield from _zip(path, wanted)
+        elif _begins(path, ZIP_BEGINS):
+            raise StoreError(f"{path} is only part of a zip archive, for its end is missing; get it again")
+        else:
+            yield from _tar(path, wanted)
     except StoreError:
         raise
+    except tarfile.ReadError as error:  # its own words list what each of four compressions found
+        raise StoreError(f"{path} is neither a zip nor a tar archive, or only part of one; get it again") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise StoreError(f"{path} is no archive, only part of one, or locked ({error}); get it again") from error
+        raise StoreError(f"{path} cannot be read, is only part of an archive, or locked ({error})") from error
 
 
-def _zip(path: Path):
+def _begins(path: Path, beginning: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(beginning)) == beginning
+
+
+def _directory(path: Path, wanted):
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if wanted(name) and file.is_file():
+            yield name, file.read_bytes()
+
+
+def _zip(path: Path, wanted):
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         for member in members:
             kind = stat.S_IFMT(member.external_attr >> 16)
             _check(path, member.filename, member.file_size, regular=kind in (0, stat.S_IFREG, stat.S_IFDIR))
-        yield from ((member.filename, archive.read(member)) for member in members if not member.is_dir())
+        for member in members:
+            if wanted(member.filename) and not member.is_dir():
+                yield member.filename, archive.read(member)
 
 
-def _tar(path: Path):
+def _tar(path: Path, wanted):
     with tarfile.open(path) as archive:
         members = archive.getmembers()
         for member in members:
             _check(path, member.name, member.size, regular=member.isreg() or member.isdir())
-        yield from ((member.name, archive.extractfile(member).read()) for member in members if member.isreg())
+        for member in members:
+            if wanted(member.name) and member.isreg():
+                yield member.name, archive.extractfile(member).read()
 
 
 def _check(path: Path, name: str, size: int, *, regular: bool) -> None:
     plain = name.replace("\\", "/")
     unsafe = plain.startswith("/") or ".." in plain.split("/") or re.match("[A-Za-z]:", plain)
     if unsafe or not regular or size > MEMBER_BYTES:
-        what = "an absolute path or one with '..'" if unsafe else "too large a file" if regular else "a link"
+        odd = "too large a file" if regular else "a link or a device"
+        what = "an absolute path or one with '..'" if unsafe else odd
         raise StoreError(f"{path} holds {what} ({name!r}): it is not what it should be, and nothing of it was used")
