@@ -56,6 +56,12 @@ def say(capsys, monkeypatch):
             2,
             "alkit: 'mixcifar60' has no built images; mixdigits and mixmnist have",
         ),
+        (
+            ["table", "--benchmark", "tiny", "--name", "x"],
+            2,
+            "-p profile laptop -p name x, or with a sweep of that --name",
+        ),
+        (["table", "--committed", "--name", "x"], 2, "alkit: no table mixdigits-laptop-x is committed; there are: "),
         (["data", "--into", "folder"], 2, "alkit: --into goes with --rebuild BENCHMARK"),
     ],
 )
@@ -110,6 +116,17 @@ def test_table_prints_each_method(say, tmp_path):
     assert status == 0 and "Random" in out and "Distance(CL)" in out
     last = [row for row in rows if row["strategy"] == "random" and row["n_id"] == 20]
     assert f"{100 * sum(row['accuracy'] for row in last) / 2:.2f}" in out
+
+
+def test_table_that_is_not_there_is_refused_with_those_that_are(say, tmp_path):
+    """A result of another profile than the default one is what somebody may well have just made."""
+    rows = cells.run_cells(cells_of("tiny", "smoke", ["probe+random"], 0, 1), jobs=1)
+    for name in ("", "mine"):
+        tables.write_results(rows, tmp_path / "runs" / "figures", name)
+    (tmp_path / "runs" / "figures" / "results" / "speed.csv").write_text("what,seconds\n")
+    status, out, err = say("table", "--benchmark", "tiny")
+    assert status == 2 and not out and err.endswith("; there are: tiny-smoke, tiny-smoke-mine\n")
+    assert "--profile PROFILE default: laptop" in " ".join(say("table", "--help")[1].split())
 
 
 def test_clean_says_what_it_would_delete_and_deletes_on_yes(say, tmp_path):
