@@ -14,6 +14,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,21 +22,33 @@ import numpy as np
 
 from alkit.explorer import columns as cols
 from alkit.explorer import purchases as buys
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, PALETTE, SYMBOLS
+from alkit.explorer.palette import (
+    CATEGORIES,
+    CATEGORY_STYLE,
+    DASHES,
+    GREY,
+    KIND_STYLE,
+    METHOD_STYLE,
+    PALETTE,
+    RAMP,
+    SYMBOLS,
+)
 from alkit.explorer.purchases import Purchases
 from alkit.explorer.sheets import SIDE, as_nhwc, sheets, z_order
 from alkit.explorer.spaces import Space, spaces
 from alkit.store import write_atomic
 
 MOST = 100_000  # samples
-
-
 DRAWN = 400  # unlabelled samples drawn in one circle, as in `figures.acquisition`
-
-
 PAGE = Path(__file__).with_name("page")
-
-
+STROKES = {  # Plotly's names of dashes, as SVG writes them
+    "solid": "",
+    "dot": "2 3",
+    "dash": "6 4",
+    "dashdot": "6 3 2 3",
+    "longdash": "10 4",
+    "longdashdot": "10 3 2 3",
+}
 SCRIPTS = (
     "data",
     "sheets",
@@ -75,9 +88,11 @@ def write(
     ("umap", "pca", None: UMAP where it is installed) makes them, seeded. `neighbours`: how many a pinned sample shows,
     by cosine in each feature space. `purchases`: what strategies bought. `about`: a sentence under the title.
 
-    The same arguments give the same bytes. ValueError, naming the argument, for lengths that differ, values that are
-    not finite, images of other shapes, no sample, or more than 100,000.
+    The same arguments give the same bytes. ValueError, naming the argument, for lengths that differ, features that are
+    not finite, images of other shapes, no sample, or more than 100,000; before any work for a `path` whose folder does
+    not exist, or that is a folder.
     """
+    check_path(path)
     images_NHWC = as_nhwc(images)
     _check_size(len(images_NHWC))
     made = spaces(features, coordinates, neighbours=neighbours, projector=projector, seed=seed)
@@ -88,6 +103,7 @@ def write_spaces(
     path: str | Path, made: Sequence[Space], images, table, *, purchases: Sequence[Purchases], title: str, about: str
 ) -> Path:
     """`write` for feature spaces whose coordinates and neighbours are known."""
+    check_path(path)
     images_NHWC = as_nhwc(images)
     n = len(images_NHWC)
     _check_size(n)
@@ -101,15 +117,23 @@ def write_spaces(
     meta = _meta(made, images_NHWC, categories, scores, purchases, title, about, len(files))
     first = [_block(f"xy{i}", square) for i, square in enumerate(squares)]
     first += [_block(f"category{i}", column.codes_N) for i, column in enumerate(categories)]
-    later = [_block(f"score{i}", column.steps_N) for i, column in enumerate(scores)]
-    later += [_block("tile", tile_N)]
+    first += [_block(f"score{i}", column.steps_N) for i, column in enumerate(scores)]
+    later = [_block("tile", tile_N)]
     later += [_block(f"near{i}", space.neighbours_NM.astype(np.uint32)) for i, space in enumerate(made)]
     later += [block for i, bought in enumerate(purchases) for block in _circle_blocks(i, bought)]
     later += [_bytes_block(f"sheet{i}", file) for i, file in enumerate(files)]
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, _html(meta, first, later).encode())
     return path
+
+
+def check_path(path: str | Path) -> None:
+    """ValueError where no page can be written to `path`: it is a folder, or lies in none that exists."""
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file of the page, such as {path / 'page.html'}")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} to write {path.name} to; make it first")
 
 
 def _check_size(n: int) -> None:
@@ -137,16 +161,32 @@ def _meta(made, images_NHWC, categories, scores, purchases, title: str, about: s
         "categories": [{"key": c.key, "names": c.names, **_style(c.names)} for c in categories],
         "scores": [{"key": s.key, "low": s.low, "high": s.high, "steps": cols.STEPS} for s in scores],
         "none": {"category": cols.NONE, "score": cols.NO_SCORE},
-        "purchases": [_bought(bought) for bought in purchases],
+        "purchases": [{**_bought(bought), **_stroke(i, bought.name)} for i, bought in enumerate(purchases)],
+        "colours": {"ramp": RAMP, "grey": GREY, "kinds": KIND_STYLE, "clusters": _style(range(_clusters(purchases)))},
     }
 
 
-def _style(names: tuple[str, ...]) -> dict:
-    """Colours and symbols of a category column: the study's own for iD, ambiguous, OoD."""
-    fixed = names == CATEGORIES
-    symbols = [CATEGORY_STYLE[i][1] if fixed else SYMBOLS[i % len(SYMBOLS)] for i in range(len(names))]
-    colours = [CATEGORY_STYLE[i][0] if fixed else PALETTE[i % len(PALETTE)] for i in range(len(names))]
-    return {"colours": colours, "symbols": symbols}
+def _style(names: Sequence) -> dict:
+    """Colours and symbols of a category column: the study's own for iD, ambiguous, OoD, else 120 pairs in turn."""
+    if names == CATEGORIES:
+        return {"colours": [style[0] for style in CATEGORY_STYLE], "symbols": [style[1] for style in CATEGORY_STYLE]}
+    colours, symbols = len(PALETTE), len(SYMBOLS)  # 12 and 10 meet again after 60: then the symbols go on by one
+    return {
+        "colours": [PALETTE[i % colours] for i in range(len(names))],
+        "symbols": [SYMBOLS[(i + i // math.lcm(colours, symbols)) % symbols] for i in range(len(names))],
+    }
+
+
+def _stroke(number: int, name: str) -> dict:
+    """Colour, dashes and symbol of a strategy's curve: a method of the paper has those of the figures."""
+    nth = (PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)], SYMBOLS[number % len(SYMBOLS)])
+    colour, dash, symbol = METHOD_STYLE.get(name, nth)
+    return {"colour": colour, "dashes": STROKES.get(dash, dash.replace("px", "")), "symbol": symbol}
+
+
+def _clusters(purchases: Sequence[Purchases]) -> int:
+    """The most clusters of any stage."""
+    return max((len(circles.radius_K) for bought in purchases for circles in bought.circles.values()), default=0)
 
 
 def _bought(bought: Purchases) -> dict:

@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from alkit.explorer import projection
+from alkit.explorer.columns import LARGEST
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,28 @@ def spaces(features, coordinates: Mapping | None, *, neighbours: int, projector:
     """A `Space` for each of `features`: one array (N, D), or a dict of them by name, the first the one shown first.
 
     `coordinates`: (N, 2) arrays by name, for those that are projected already; others are, by `projector`. ValueError
-    for arrays that are not (N, D), differ in length or hold values that are not finite, for names in `coordinates` that
-    `features` lacks.
+    for arrays that are not (N, D), differ in length or hold values that are not finite or beyond `LARGEST`, and for
+    names in `coordinates` that `features` lacks.
     """
+    if coordinates is not None and not isinstance(coordinates, Mapping):
+        raise ValueError(f"coordinates must be a dict of (N, 2) arrays by name, got {type(coordinates).__name__}")
     named = dict(features) if isinstance(features, Mapping) else {"features": features}
     if not named:
         raise ValueError("features are empty: give an array (N, D), or a dict of them by name")
-    named = {str(name): np.asarray(array) for name, array in named.items()}
+    named = {str(name): _array(name, array) for name, array in named.items()}
     given = {str(name): np.asarray(xy) for name, xy in (coordinates or {}).items()}
     if unknown := sorted(set(given) - set(named)):
         raise ValueError(f"coordinates name {unknown}, features only {list(named)}; use the same names")
-    n = len(next(iter(named.values())))
+    first = next(iter(named.values()))
+    n = len(first) if first.ndim else "N"
     for name, array in named.items():
         if array.ndim != 2 or len(array) != n or not array.shape[1] or array.dtype.kind not in "fiu":
             raise ValueError(f"features {name!r} must be numbers of shape ({n}, D), got {array.dtype} {array.shape}")
-        if not np.isfinite(array).all():
-            rows = np.flatnonzero(~np.isfinite(array).all(1))
-            raise ValueError(f"features {name!r} are not finite in {len(rows)} rows, first {rows[:5].tolist()}")
+        for fine_ND, what in ((np.isfinite(array), "not finite"), (np.abs(array) <= LARGEST, f"beyond {LARGEST:g}")):
+            if not fine_ND.all():
+                rows = np.flatnonzero(~fine_ND.all(1))
+                where = f"in {len(rows)} rows, first {rows[:5].tolist()}"
+                raise ValueError(f"features {name!r} are {what} {where}; leave these rows out, or scale them")
     return [
         Space(
             name,
@@ -49,6 +55,13 @@ def spaces(features, coordinates: Mapping | None, *, neighbours: int, projector:
         )
         for name, array in named.items()
     ]
+
+
+def _array(name, values) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"features {str(name)!r} must be numbers of shape (N, D), got rows that differ") from error
 
 
 def plane(features_ND: np.ndarray, *, projector: str | None = None, seed: int = 0) -> np.ndarray:
@@ -87,18 +100,13 @@ def aligned(xy_N2: np.ndarray, onto_N2: np.ndarray) -> np.ndarray:
     return ((xy_N2 - centre_2) @ rotation_22).astype(np.float32)
 
 
-def knn_purity(features_ND, codes_N, *, k: int = 10) -> float:
-    """Mean share of a sample's `k` nearest neighbours (cosine) that carry its own code: 1 = a space that keeps codes
-    apart.
+def neighbour_agreement(features_ND, codes_N, *, k: int = 10) -> float:
+    """Mean share of a sample's `k` nearest neighbours (cosine) that carry the sample's own code, in 0..1.
 
-    Random neighbours would share it with probability sum of squared code frequencies. ValueError for k not in 1..N-1.
+    1 means that the space keeps the codes apart. Of random neighbours, the share is the sum of the squared frequencies
+    of the codes. ValueError for k not in 1..N-1.
     """
-    from sklearn.neighbors import NearestNeighbors
-    from sklearn.preprocessing import normalize
-
     codes_N = np.asarray(codes_N)
     if not 1 <= k < len(codes_N):
         raise ValueError(f"k must be between 1 and {len(codes_N) - 1}, one less than the samples; got {k}")
-    unit_ND = normalize(np.asarray(features_ND, dtype=np.float32))
-    neighbours_NK = NearestNeighbors(n_neighbors=k).fit(unit_ND).kneighbors(return_distance=False)
-    return float((codes_N[neighbours_NK] == codes_N[:, None]).mean())
+    return float((codes_N[nearest(features_ND, k)] == codes_N[:, None]).mean())

@@ -5,7 +5,6 @@ Chrome or Chromium, or no playwright, is found.
 """
 
 import csv
-import io
 import time
 from pathlib import Path
 from urllib.parse import urlparse
@@ -14,24 +13,14 @@ from urllib.request import url2pathname
 import explorer_page
 import numpy as np
 import pytest
+from explorer_browser import box, drawn, launched, rgb, watched
 from explorer_page import CLASSES, EVIL, N, inside, neighbours, on_screen, pool, square
-from PIL import Image
-
-from alkit.study.figures.files import find_browser
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]  # WebGL drawn in software where there is no GPU
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = find_browser()
-    if not path:
-        pytest.skip("no Chrome or Chromium was found (BROWSER_PATH names one)")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +32,6 @@ def address(tmp_path_factory):
 def said():
     """All that a page says on its console, its errors, and every request it makes."""
     return []
-
-
-def told(message, said):
-    """Everything but the browser's own remark on drawing WebGL without a GPU, which it makes of any page."""
-    if "GL Driver Message (OpenGL, Performance" not in message.text:
-        said.append(f"console {message.type}: {message.text}")
-
-
-def watched(context, said):
-    page = context.new_page()
-    page.on("console", lambda message: told(message, said))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: said.append(f"request: {request.url}"))
-    return page
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +58,6 @@ def open_(one_page, address, said):
     assert [line for line in said if not line.startswith(f"request: {address}")] == []
 
 
-def box(page, pane=0):
-    return page.locator(".overlay").nth(pane).bounding_box()
-
-
 def pixels(page, selector):
     """What a canvas shows, (H, W, 3), once its image is drawn."""
     page.wait_for_function("s => document.querySelector(s).dataset.drawn !== undefined", arg=selector)
@@ -99,20 +69,12 @@ def pixels(page, selector):
     return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
 
 
-def rgb(screenshot):
-    return np.asarray(Image.open(io.BytesIO(screenshot)).convert("RGB"))
-
-
 def image(i):
     return pool()["images"][i].transpose(1, 2, 0)
 
 
 def places(page, space="learned", pane=0):
     return on_screen(square(pool()["coordinates"][space]), box(page, pane))
-
-
-def drawn(page):
-    return int(page.locator("#counts").text_content().split()[0].replace(",", ""))
 
 
 def address_of(page, wanted):
@@ -299,7 +261,7 @@ def test_what_is_drawn_around_is_what_python_counts(tool, open_):
         assert shown == wanted
     with page.expect_download() as saved:
         page.click("#download")
-    rows = list(csv.DictReader(open(saved.value.path(), newline="")))
+    rows = list(csv.DictReader(saved.value.path().read_text().splitlines()))
     assert [int(row["index"]) for row in rows] == members.tolist()
     assert {row["class"] for row in rows} <= {*CLASSES, "none"}
     page.click("#copy")
@@ -457,7 +419,7 @@ def test_dark_page_is_dark_and_the_button_overrules_the_system(browser, open_, s
 
 
 def test_hover_is_answered_at_once(open_):
-    """Within 50 ms on a quiet machine (measured by tests/benchmarks/explorer.py); here with room for a busy one."""
+    """Within 50 ms on a quiet machine (measured by tests/speed/explorer.py); here with room for a busy one."""
     page = open_()
     at = places(page)
     start = time.perf_counter()

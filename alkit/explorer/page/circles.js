@@ -1,7 +1,6 @@
 // Distance(CL) at one stage: its clusters, circles and picks, as in Figure 3 of its paper, from the run's own features.
 
-const WHAT = [["unlabelled", GREY], ["labelled iD", "#1170d8"], ["labelled non-iD", "#885500"],
-  ["bought inside", "#e0142d"], ["bought outside", "#0d8f5b"]];
+const WHAT = meta.colours.kinds; // [name, colour, symbol] of each kind of image
 
 // The circles to be shown beside map p: of its strategy, else of the other map's, else of any; or null.
 function circlesShown(p) {
@@ -31,7 +30,7 @@ function showCircles() {
     for (let at = 0; at < who.length; at++) if (clusters[who[at]] === k) rows.push({ i: who[at], r: polar[2 * at] / far, angle: polar[2 * at + 1], kind: kinds[at] });
     grid.append(clusterPicture(circles, k, rows, far));
   });
-  const key_ = h("ul", { class: "curves" }, ...WHAT.map(([name, colour], kind) => h("li", {}, symbolPicture(kind === 2 ? "x" : kind === 4 ? "diamond" : "circle", colour), name)));
+  const key_ = h("ul", { class: "curves" }, ...WHAT.map(([name, colour, symbol]) => h("li", {}, symbolPicture(symbol, colour), name)));
   const colour = h("button", { type: "button", class: "quiet", onclick: () => change({ by: "cluster" }) }, "colour the map by cluster");
   place.replaceChildren(h("h2", {}, `${bought.name}, stage ${shown.stage}: inside the circle first`),
     h("p", { class: "hint" }, "How far out a dot lies is its real distance from the middle of its cluster; the angle only spreads the dots. " +
@@ -88,7 +87,11 @@ function drawKind(context, x, y, kind, grey) {
     context.lineTo(x - 3, y + 3);
     context.stroke();
   } else if (kind === 4) {
-    context.rect(x - 3, y - 3, 6, 6);
+    context.moveTo(x, y - 4.5);
+    context.lineTo(x + 4.5, y);
+    context.lineTo(x, y + 4.5);
+    context.lineTo(x - 4.5, y);
+    context.closePath();
     context.fill();
   } else {
     context.arc(x, y, kind ? (kind === 3 ? 3.5 : 2.2) : 1.1, 0, 2 * Math.PI);

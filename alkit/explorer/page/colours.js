@@ -1,7 +1,6 @@
 // Colours: every sample has a code, and a table of 256 colours says what it looks like.
 
-const RAMP = ["#2a6fdb", "#7b5cd6", "#c0449e", "#e8553f", "#f5a11a"]; // told apart without red or green, on either ground
-const GREY = "#8a8f98";
+const { ramp: RAMP, grey: GREY } = meta.colours;
 const SYMBOL_NUMBERS = { circle: 0, square: 1, diamond: 2, "triangle-up": 3, cross: 4, x: 5, star: 6,
   "triangle-down": 7, hexagon: 8, pentagon: 9 };
 
@@ -16,7 +15,7 @@ function ramp(share) {
   return `#${a.map((v, i) => Math.round(v + (b[i] - v) * (at - low)).toString(16).padStart(2, "0")).join("")}`;
 }
 
-// What the points can be coloured by; `category:0`, `score:2`, `stage`, `cluster` (of the stage shown).
+// What the points can be coloured by; `category:0`, `score:2`, `stage`, `cluster` (of the stage shown). May be empty.
 function colourings() {
   const circles = meta.purchases.some((bought) => Object.keys(bought.circles).length);
   return [
@@ -34,6 +33,7 @@ function colouring(by, p) {
   const [kind, number] = by.split(":");
   if (kind === "stage") return byStage(p);
   if (kind === "cluster") return byCluster(p);
+  if (kind === "none") return { codes: new Uint8Array(N).fill(255), entries: [] };
   if (!coloured.has(by)) coloured.set(by, kind === "score" ? byScore(Number(number)) : byCategory(Number(number)));
   return coloured.get(by);
 }
@@ -68,19 +68,9 @@ function byCluster(p) {
   const shown = circlesShown(p);
   if (!shown) return { codes: new Uint8Array(N).fill(255), entries: [], none: "no clusters at this stage" };
   const { circles, key } = shown;
-  const palette = clusterPalette(circles.size.length);
   const entries = circles.size.map((_, k) => (k === circles.excluded
-    ? { name: `${k}, excluded`, colour: GREY, symbol: "x" } : { name: String(k), ...palette[k] }));
+    ? { name: `${k}, excluded`, colour: GREY, symbol: "x" } : { name: String(k), colour: meta.colours.clusters.colours[k], symbol: meta.colours.clusters.symbols[k] }));
   return { codes: arrayOf(`cluster${key}`), entries, of: `${meta.purchases[shown.p].name}, stage ${shown.stage}` };
-}
-
-const CLUSTER_COLOURS = ["#226699", "#ff5511", "#22aa55", "#bb0088", "#7788ff", "#556644", "#ff44cc", "#0099bb",
-  "#cc0011", "#8833cc", "#aa6677", "#0055ff"];
-
-function clusterPalette(n) {
-  const symbols = Object.keys(SYMBOL_NUMBERS);
-  return Array.from({ length: n }, (_, k) => (
-    { colour: CLUSTER_COLOURS[k % CLUSTER_COLOURS.length], symbol: symbols[k % symbols.length] }));
 }
 
 // The small picture of a symbol, for legends.

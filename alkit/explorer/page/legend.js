@@ -32,6 +32,9 @@ function showLegend() {
   const place = $("legend");
   const at = document.activeElement?.closest?.("#legend [data-code]");
   const focus = at && [at.dataset.code, at.className];
+  const scrolled = place.querySelector(".rows")?.scrollTop ?? 0;
+  place.hidden = !colourings().length;
+  if (place.hidden) return;
   const label = colourings().find((one) => one.id === state.by).label;
   const made = colouring(state.by, 0);
   const reset = h("button", { type: "button", class: "quiet", id: "show-all", onclick: () => change({ hidden: {} }) }, "Show all");
@@ -52,8 +55,10 @@ function showLegend() {
       h("button", { type: "button", class: "only quiet", "data-code": row.code, "aria-label": `Show only ${row.name}`,
         onclick: () => isolate(state.by, [row.code], all) }, "only")));
   }
-  place.append(list);
-  if (focus) [...place.querySelectorAll(`[data-code="${focus[0]}"]`)].find((one) => one.className === focus[1])?.focus();
+  const scroller = h("div", { class: "rows" }, list); // of 200 classes, that the pinned image stays in sight below
+  place.append(scroller);
+  scroller.scrollTop = scrolled;
+  if (focus) [...place.querySelectorAll(`[data-code="${focus[0]}"]`)].find((one) => one.className === focus[1])?.focus({ preventScroll: true });
 }
 
 function scaleLegend(scale) {

@@ -163,6 +163,7 @@ function build() {
   $("about").textContent = meta.about;
   state = startState();
   for (const { id, label } of colourings()) $("by").append(h("option", { value: id }, label));
+  $("by").parentElement.hidden = !colourings().length;
   const names = new Set(meta.categories.flatMap((column) => column.names));
   $("names").append(...[...names].map((value) => h("option", { value })));
   $("help").append(h("h2", {}, "How to read this page"), ...HELP.map((text) => h("p", {}, text)));

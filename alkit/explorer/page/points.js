@@ -19,7 +19,7 @@ in vec4 colour; flat in float symbol; out vec4 drawn;
 void main() {
   vec2 p = (gl_PointCoord - 0.5) * 2.0; vec2 a = abs(p);
   bool inside = true;
-  if (symbol == 0.0 || symbol == 8.0 || symbol == 9.0) inside = dot(p, p) < 0.85;
+  if (symbol == 0.0) inside = dot(p, p) < 0.85;
   else if (symbol == 1.0) inside = max(a.x, a.y) < 0.78;
   else if (symbol == 2.0) inside = a.x + a.y < 1.0;
   else if (symbol == 3.0) inside = p.y < 0.8 && a.x * 1.75 < p.y + 1.0;
@@ -27,6 +27,8 @@ void main() {
   else if (symbol == 4.0) inside = min(a.x, a.y) < 0.36 && max(a.x, a.y) < 0.95;
   else if (symbol == 5.0) inside = abs(a.x - a.y) < 0.5 && max(a.x, a.y) < 0.9;
   else if (symbol == 6.0) inside = min(a.x, a.y) < 0.28 || a.x + a.y < 0.85;
+  else if (symbol == 8.0) inside = a.x < 0.83 && a.x * 0.5 + a.y * 0.87 < 0.83;
+  else if (symbol == 9.0) inside = p.y < 0.78 && a.x * 0.95 + p.y * 0.31 < 0.78 && a.x * 0.59 - p.y * 0.81 < 0.78;
   if (!inside) discard;
   drawn = vec4(colour.rgb * colour.a, colour.a);
 }`;

@@ -69,7 +69,7 @@ function showCard(i, pane, touch) {
   card.classList.toggle("touch", Boolean(touch));
   const more = touch ? h("button", { type: "button", class: "main", onclick: () => pin(i) }, "Pin, show neighbours") : null;
   card.replaceChildren(h("div", { class: "head" }, imageOf(i), h("div", {}, h("h2", {}, `Image ${i}`), facts(i))));
-  card.append(...[parsedNow ? scoreList(i) : null, boughtList(i), more].filter(Boolean));
+  card.append(...[scoreList(i), boughtList(i), more].filter(Boolean));
   card.hidden = false;
   placeCard(card, i, pane);
 }

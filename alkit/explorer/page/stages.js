@@ -87,8 +87,6 @@ function svg(tag, attributes, text) {
   return element;
 }
 
-const STROKES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a6ff0", "#a07000", "#56b4e9", "#999999"];
-
 // Accuracy against cost of every strategy; those on the maps are bold, with a dot at the stage.
 function showProgress() {
   const place = $("progress");
@@ -108,13 +106,13 @@ function showProgress() {
   const names = h("ul", { class: "curves" });
   for (const { p, points } of curves) {
     const bold = shown.includes(p);
-    const colour = STROKES[p % STROKES.length];
+    const { colour, dashes, symbol } = meta.purchases[p];
     const attributes = { points: points.map((xy) => at(xy).join(",")).join(" "), class: bold ? "curve bold" : "curve", stroke: colour };
-    if (p % 2) attributes["stroke-dasharray"] = "5 3";
+    if (dashes) attributes["stroke-dasharray"] = dashes;
     picture.append(svg("polyline", attributes));
     const [cx, cy] = at(points[Math.min(state.stage, points.length - 1)]);
     picture.append(svg("circle", { cx, cy, r: bold ? 5 : 2.5, fill: colour }));
-    names.append(h("li", {}, symbolPicture(p % 2 ? "cross" : "circle", colour), bold ? h("b", {}, meta.purchases[p].name) : meta.purchases[p].name));
+    names.append(h("li", {}, symbolPicture(symbol, colour), bold ? h("b", {}, meta.purchases[p].name) : meta.purchases[p].name));
   }
   place.replaceChildren(h("h2", {}, "What a label cost"), picture, names);
 }

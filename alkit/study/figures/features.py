@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, PALETTE, SYMBOLS, TEXT
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, KIND_STYLE, PALETTE, SYMBOLS, TEXT
 from alkit.study.figures.style import layout
 
 DRAWN = 400  # unlabelled samples drawn in one panel of `acquisition`
@@ -15,10 +15,10 @@ DRAWN = 400  # unlabelled samples drawn in one panel of `acquisition`
 
 KINDS = {  # kinds of point in `acquisition`: name, colour, symbol, size
     "unlabelled": ("unlabelled", "rgba(122,122,122,0.6)", "circle", 3),
-    "id": ("labelled iD", "#1170d8", "circle", 6),
-    "non_id": ("labelled non-iD", "#885500", "x", 8),
-    "inside": ("pick, inside", "#e0142d", "circle-open-dot", 11),
-    "outside": ("pick, outside", "#0d8f5b", "diamond-open-dot", 11),
+    "id": ("labelled iD", KIND_STYLE[1][1], "circle", 6),
+    "non_id": ("labelled non-iD", KIND_STYLE[2][1], "x", 8),
+    "inside": ("pick, inside", KIND_STYLE[3][1], "circle-open-dot", 11),
+    "outside": ("pick, outside", KIND_STYLE[4][1], "diamond-open-dot", 11),
 }
 
 
@@ -278,7 +278,7 @@ def _add_circle(fig: go.Figure, radius: float, legend: set, *, row: int, col: in
             x=radius * np.cos(turn),
             y=radius * np.sin(turn),
             mode="lines",
-            line=dict(color="#885500", width=2),
+            line=dict(color=KIND_STYLE[2][1], width=2),
             name="d<sub>k</sub>",
             legendgroup="circle",
             showlegend="circle" not in legend,
