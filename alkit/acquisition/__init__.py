@@ -1,8 +1,8 @@
 """Acquisition strategies: each yields pool positions in the order in which the annotator is to be asked.
 
-`view.py` holds what a strategy may see, `registry.py` its name, options and citation; the other files are families of
-strategies, and the modules with an underscore what families share. To add a strategy, write it in a file of this folder
-below `@strategy(...)` and add the file to the imports here; the contract's tests then cover it too.
+`view.py` holds what a strategy may see, `registry.py` names, options, citations and the contract; the other files are
+families of strategies, and the modules with an underscore what families share. To add a strategy, write it in a file of
+this folder below `@strategy(...)` and add the file to the imports here; the contract's tests then cover it too.
 """
 
 # Tables list strategies in the order in which their families are imported.
@@ -16,10 +16,12 @@ from alkit.acquisition.registry import (
     FAMILIES,
     STRATEGIES,
     Strategy,
+    StrategyError,
     check_options,
     family,
     get,
     order,
+    source_hash,
     strategy,
 )
 from alkit.acquisition.view import NOT_ASKED, Head, View, ranked
@@ -30,6 +32,7 @@ __all__ = [
     "STRATEGIES",
     "Head",
     "Strategy",
+    "StrategyError",
     "View",
     "cautious",
     "check_options",
@@ -48,6 +51,7 @@ __all__ = [
     "purity",
     "ranked",
     "references",
+    "source_hash",
     "strategy",
     "submodular",
     "typicality",

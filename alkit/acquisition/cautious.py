@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from alkit.acquisition._neighbourhood import Purity, graph, nearest_neighbours
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import NOT_ASKED, View
+from alkit.options import Range
 
 LEAST_DOUBT = 0.05
 
@@ -20,10 +21,10 @@ NODES_PER_ANSWER, REFRESHES = 5, 20  # of large stages
 def cautious_coverage(
     view: View,
     *,
-    doubt: float = 3.0,
-    caution: float = 1.0,
-    neighbours: int = 50,
-    candidates: int = 4000,
+    doubt: Annotated[float, Range(0)] = 3.0,
+    caution: Annotated[float, Range(0)] = 1.0,
+    neighbours: Annotated[int, Range(1)] = 50,
+    candidates: Annotated[int, Range(1)] = 4000,
     gates: Literal["both", "answers", "density"] = "both",
     at_once: bool = True,
 ) -> Iterator[int]:
@@ -34,8 +35,7 @@ def cautious_coverage(
     of being iD (`Purity`: answers spread over the graph, and density). d = max(1 - margin, 0.05)^doubt, margin among
     the K iD probabilities; 1 before a label. c_j = max w_jl over samples l answered iD. It is the doubt-weighted cover
     of Bae et al. 2024 (arXiv 2412.20644), in expectation over who is iD. `doubt` or `caution` 0, `neighbours` 1, or one
-    of the `gates` of P leaves an ingredient out. ValueError for a negative power, or fewer than one neighbour or
-    candidate.
+    of the `gates` of P leaves an ingredient out.
 
     Each answer within a stage is used at once (`view.live_N`): an iD one covers its surroundings, a non-iD one lowers P
     there. `at_once=False` uses them when the stage has ended. Listening at once saved 8 of 347 questions on MixDigits;
@@ -48,7 +48,6 @@ def cautious_coverage(
     answers near them; ambiguous ones come late while they are thinner spread than classes, and are queried, as by any
     strategy that looks for doubt, inside a doubtful class.
     """
-    _check(doubt=(doubt, 0), caution=(caution, 0), neighbours=(neighbours, 1), candidates=(candidates, 1))
     nodes = nodes_of(view, max(candidates, NODES_PER_ANSWER * view.quota))
     if len(nodes):
         options = dict(doubt=doubt, caution=caution, neighbours=neighbours, gates=gates, at_once=at_once)
@@ -103,12 +102,6 @@ def moments(view: View, nodes, *, doubt=3.0, caution=1.0, neighbours=50, gates="
         _cover(edges_MM, node, covered_M)
         around = _around(edges_MM, node)
         gain_M[around] = _gain(edges_MM[around], worth_M * free_M, covered_M)
-
-
-def _check(**options: tuple[float, int]) -> None:
-    for name, (value, least) in options.items():
-        if value < least:
-            raise ValueError(f"{name} of cautious_coverage must be at least {least}, got {value}")
 
 
 def nodes_of(view: View, most: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -11,6 +11,7 @@ from sklearn.preprocessing import normalize
 from alkit.acquisition._geometry import fit_on_one_thread
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
+from alkit.options import Range
 
 PAPER = "Kim, Kim and Hwang 2023, arXiv 2303.14433"
 
@@ -62,7 +63,12 @@ def random_cl(view: View, *, exclude: Exclude = "none", normalise: bool = True) 
     "distance_cl", citation=PAPER, needs=("features",), family="paper", extensions=("radius", "clusters_per_class")
 )
 def distance_cl(
-    view: View, *, exclude: Exclude = "count", normalise: bool = True, radius: float = 0.0, clusters_per_class: int = 1
+    view: View,
+    *,
+    exclude: Exclude = "count",
+    normalise: bool = True,
+    radius: Annotated[float, Range(0, 1)] = 0.0,
+    clusters_per_class: Annotated[int, Range(1)] = 1,
 ) -> Iterator[int]:
     """Distance(CL), Algorithm 1 of Kim et al. 2023: just inside the closest known non-iD sample of each cluster.
 
@@ -74,18 +80,13 @@ def distance_cl(
     `exclude`: the cluster with most labelled non-iD samples ("count"), with the highest share of them among its
     labelled members ("proportion"; the paper's text has both), or none. `normalise`: cluster features of unit length.
     Past the paper and off by default: `radius` = q makes d_k the q-quantile of the distances of the labelled non-iD
-    members (0, the paper's: their minimum); `clusters_per_class` = m makes m (K + 1) clusters. ValueError for either
-    out of range.
+    members (0, the paper's: their minimum); `clusters_per_class` = m makes m (K + 1) clusters.
 
     Cost: k-means, O(n K D) per iteration; the order itself O(n log n). Assumes that classes are round clusters, with
     non-iD samples at their rims or in a cluster of their own. Ambiguous samples at a rim are avoided once one nearer to
     the centre is known; a single non-iD sample near a centroid shrinks the circle to the centre. OoD samples over many
     clusters are queried from the outside in as long as none is labelled there.
     """
-    if not 0 <= radius <= 1:
-        raise ValueError(f"radius of distance_cl is a quantile and must lie in 0..1, got {radius}")
-    if clusters_per_class < 1:
-        raise ValueError(f"clusters_per_class of distance_cl must be at least 1, got {clusters_per_class}")
     n_clusters = clusters_per_class * (view.n_classes + 1)
     found = clusters(view, exclude=exclude, normalise=normalise, radius=radius, n_clusters=n_clusters)
     yield from distance_order(view, found)

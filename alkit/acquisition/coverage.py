@@ -1,13 +1,14 @@
 """Strategies that cover the feature space: k-centre greedy (core-set) and maximum probability coverage (ProbCover)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from alkit.acquisition._geometry import CELLS, by_chunks, k_means, nearest_squared, squared_distances, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
+from alkit.options import Range
 
 TOP = 5  # ProbCover's paper draws among as many vertices of highest out-degree
 
@@ -58,9 +59,9 @@ def coreset(view: View) -> Iterator[int]:
 def probcover(
     view: View,
     *,
-    purity: float = 0.95,
-    delta: float = 0.0,
-    candidates: int = 10_000,
+    purity: Annotated[float, Range(0, 1, above=True)] = 0.95,
+    delta: Annotated[float, Range(0)] = 0.0,
+    candidates: Annotated[int, Range(1)] = 10_000,
     variant: Literal["paper", "code"] = "paper",
 ) -> Iterator[int]:
     """Greedy coverage (Yehuda et al. 2022): next a sample whose ball {y : |x - y| < delta} holds most uncovered ones.
@@ -69,19 +70,13 @@ def probcover(
     at which the share `purity` of all balls hold one pseudo-label only, by k-means into K + 1 clusters, K classes and
     what is in none; the published code sets it by hand (0.75 for CIFAR-10). `variant`: draw among the five samples of
     highest degree, as the paper randomises the choice, or take the highest ("code"). Labelled samples cover, non-iD
-    ones too. Once all is covered, everything counts as uncovered again. ValueError for an option out of range.
+    ones too. Once all is covered, everything counts as uncovered again.
 
     Cost: O(m^2 D) time and m^2 / 8 bytes for the graph on m = min(n, `candidates`) unlabelled samples, drawn at random;
     the others come after them, in random order. Assumes that classes are dense and apart. Dense places come first: OoD
     samples that are thinly spread come last, a dense group of them early; ambiguous samples are queried where they are
     dense.
     """
-    if not 0 < purity <= 1:
-        raise ValueError(f"purity of probcover must lie in (0, 1], got {purity}")
-    if delta < 0:
-        raise ValueError(f"delta of probcover must be a radius, or 0 to choose it by purity, got {delta}")
-    if candidates < 1:
-        raise ValueError(f"candidates of probcover must be at least 1, got {candidates}")
     positions = view.rng.permutation(view.unlabelled)
     vertices, others = positions[:candidates], view.only_candidates(positions[candidates:])
     may_V = np.isin(vertices, view.unasked)

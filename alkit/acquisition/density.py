@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -13,6 +13,7 @@ from alkit.acquisition._open_set import id_labelled, non_id_labelled
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.uncertainty import margins
 from alkit.acquisition.view import View, ranked
+from alkit.options import Range
 
 HELD_OUT = 5  # of how many labels of a class one is kept from the fit
 
@@ -41,7 +42,7 @@ def ddu(view: View, *, jitter: Jitter = "class") -> Iterator[int]:
     random. A covariance that is singular, as it is with no more labels than features, gets a jitter: its diagonal is
     raised by the first of 1e-10, 1e-8, ..., 1 that makes it positive definite. `jitter`: each class its own ("class",
     this study's choice), or all classes the largest that one needs ("shared", as in the published code, whose steps
-    begin at 2e-308; the paper does not say). Where the jitter is needed it decides much of the density.
+    begin at 2e-308). Where the jitter is needed it decides much of the density.
 
     Cost: O(K n D^2), for whitening n features by each of K Gaussians. Assumes that classes are nearly Gaussian in the
     features and that distances mean something (the paper trains with residual connections and spectral normalisation).
@@ -60,7 +61,9 @@ def ddu(view: View, *, jitter: Jitter = "class") -> Iterator[int]:
 @strategy(
     "ddu_gate", citation="alkit; density of Mukhoti et al. 2023 (CVPR), arXiv 2102.11582", needs=("features", "probs")
 )
-def ddu_gate(view: View, *, low: float = 0.9, high: float = 0.9) -> Iterator[int]:
+def ddu_gate(
+    view: View, *, low: Annotated[float, Range(0, 1)] = 0.9, high: Annotated[float, Range(0, 1)] = 0.9
+) -> Iterator[int]:
     """Smallest margin first within a band of density: above known non-iD samples, below what labels cover well.
 
     rho(h) is the density of `ddu`, fitted to four of five labelled iD samples of each class. The band runs from the
@@ -68,15 +71,12 @@ def ddu_gate(view: View, *, low: float = 0.9, high: float = 0.9) -> Iterator[int
     left out of the fit (a sample is always dense under a fit to itself). Samples in the band come first, by ascending
     margin; then denser ones, likewise; then sparser ones, the densest first. Without labelled non-iD samples the band
     has no lower end, with fewer than five labels in every class no upper one; without iD labels there is no density and
-    the margin alone decides. The strategy is this study's. ValueError for quantiles outside 0..1.
+    the margin alone decides. The strategy is this study's.
 
     Cost: O(K n D^2), as `ddu`. Assumes that non-iD samples are sparser than iD ones. OoD samples come last where some
     like them are labelled or `low` is high enough. Ambiguous samples lie between classes, nearly as dense as these:
     they pass the gate and have the smallest margins, so that only the auxiliary class holds them back.
     """
-    for name, quantile in (("low", low), ("high", high)):
-        if not 0 <= quantile <= 1:
-            raise ValueError(f"{name} of ddu_gate is a quantile and must lie in 0..1, got {quantile}")
     positions = view.shuffled()
     score_N = margins(view.probs_NC[positions])
     tier_N = np.zeros(len(positions), np.int64)

@@ -1,13 +1,14 @@
 """LDM-S, and the point along a ray of last layers at which a prediction changes, which it shares with ALFA-Mix."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from alkit.acquisition._geometry import by_chunks, draw, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View
+from alkit.options import Range
 
 CHUNK = 4096  # rows
 
@@ -28,7 +29,7 @@ SAME = {"paper": 1e-12, "code": 1e-5}
     needs=("head", "probs"),
     family="classic",
 )
-def ldm(view: View, *, directions: int = 100, variant: Variant = "paper") -> Iterator[int]:
+def ldm(view: View, *, directions: Annotated[int, Range(1)] = 100, variant: Variant = "paper") -> Iterator[int]:
     """LDM-S (Cho et al. 2024): draws that favour a small least disagree metric and distance from what was picked.
 
     The metric L_i of a sample is the smallest share of the unlabelled pool whose prediction changes together with its
@@ -36,8 +37,7 @@ def ldm(view: View, *, directions: int = 100, variant: Variant = "paper") -> Ite
     proportion to (gamma_i d_i)^2, with d_i the cosine distance of its features to the closest pick, gamma_i =
     exp(-max(L_i - L_q, 0) / L_q) and L_q the q-th smallest, q = quota; the gamma of all but the q smallest are scaled
     to sum to q and held at 1. Once all weights are 0, the rest comes by ascending L. variant="code": L_q is the (q +
-    1)-th smallest, as the published code counts from 0, and distances up to 1e-5 count as 0. ValueError for fewer than
-    one direction.
+    1)-th smallest, as the published code counts from 0, and distances up to 1e-5 count as 0.
 
     Departure: the paper draws new perturbations for each of 51 standard deviations, until ten in a row lower no
     estimate; here each of `directions` is used at all of them at once. Along a ray a prediction that has changed stays
@@ -48,8 +48,6 @@ def ldm(view: View, *, directions: int = 100, variant: Variant = "paper") -> Ite
     features. Ambiguous samples near a boundary have the smallest metric and come first; OoD samples only where they lie
     near a boundary, not for being far from everything.
     """
-    if directions < 1:
-        raise ValueError(f"directions of ldm must be at least 1, got {directions}")
     group = view.shuffled()
     if not len(group):
         return

@@ -6,6 +6,7 @@ their expectation stays.
 """
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 from scipy.special import entr, softmax
@@ -13,8 +14,15 @@ from scipy.special import entr, softmax
 from alkit.acquisition._geometry import by_chunks, k_means, rounds, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View, ranked
+from alkit.options import Range
 
 CHUNK = 2048  # rows
+
+
+Passes = Annotated[int, Range(1)]
+
+
+Rate = Annotated[float, Range(0, 0.99)]  # what is kept is divided by 1 - rate
 
 
 @strategy(
@@ -23,20 +31,18 @@ CHUNK = 2048  # rows
     needs=("head", "probs"),
     family="classic",
 )
-def bald(view: View, *, passes: int = 20, rate: float = 0.5) -> Iterator[int]:
+def bald(view: View, *, passes: Passes = 20, rate: Rate = 0.5) -> Iterator[int]:
     """Highest mutual information of label and weights first, H(mean_t p_t) - mean_t H(p_t) over dropout passes t.
 
     Houlsby et al. 2011 and Gal et al. 2017. `passes` draws of dropout at `rate` on the features of the last layer,
     independent for each sample. The papers train with the dropout that they later draw, so that passes are draws of the
     weights from an approximate posterior. The learners of this study train their last layer without dropout: here the
-    passes measure how far a prediction hangs on single features, and its size depends on how large the weights are.
-    ValueError for fewer than one pass or a rate outside [0, 1).
+    passes show how far a prediction hangs on single features, and the score grows with the size of the weights.
 
     Cost: O(passes n D C) time and O(n) memory. Assumes that dropout at the last layer stands for doubt about the
     weights. All passes agree on the flat probabilities of an ambiguous sample, so that it scores low, which is what
     BALD is for. OoD samples on which passes disagree score highest.
     """
-    _check(passes, rate, "bald")
     score_N = np.zeros(len(view.answers_N))
     if len(view.unasked):
         seed = int(view.rng.integers(2**31))
@@ -45,22 +51,21 @@ def bald(view: View, *, passes: int = 20, rate: float = 0.5) -> Iterator[int]:
 
 
 @strategy("dropquery", citation="Gupte et al. 2024 (TMLR), arXiv 2401.14555", needs=("head", "probs"), family="classic")
-def dropquery(view: View, *, passes: int = 3, rate: float = 0.75) -> Iterator[int]:
+def dropquery(view: View, *, passes: Passes = 3, rate: Rate = 0.75) -> Iterator[int]:
     """Samples whose prediction more than half of the dropout passes change, spread over clusters (Gupte et al. 2024).
 
     They are clustered by k-means into as many clusters as the quota asks for, on the classifier's features. The nearest
     to each centre come first, in a random order of clusters, then the second nearest, and so on; after them the others,
     most changed predictions first (the paper queries one batch only). Features have unit length, as in the published
-    code; the paper does not say. Three passes are the paper's, a `rate` of 0.75 is the published configuration's.
-    Departures: the published classifier is trained with that dropout and on standardised features, the learners of this
-    study are not, so that more predictions change here; and the published code lowers the threshold while there are
-    fewer candidates than 25 times the quota. ValueError for fewer than one pass or a rate outside [0, 1).
+    code. Three passes are the paper's, a `rate` of 0.75 is the published configuration's. Departures: the published
+    classifier is trained with that dropout and on standardised features, the learners of this study are not, so that
+    more predictions change here; and the published code lowers the threshold while there are fewer candidates than 25
+    times the quota.
 
     Cost: O(passes n D C), and k-means, O(n quota D) per iteration. Assumes that a prediction that survives dropout is
     right. Ambiguous and OoD samples both change and are candidates; spread by clusters, they get a share by the space
     that they take up rather than by their number.
     """
-    _check(passes, rate, "dropquery")
     group = view.shuffled()
     if not len(group):
         return
@@ -104,10 +109,3 @@ def dropped_logits(head: Head, positions: np.ndarray, seed, *, passes: int, rate
     for _ in range(passes):
         kept_BD = rng.random(features_BD.shape, dtype=np.float32) >= rate
         yield features_BD * kept_BD @ (head.weight_CD.T / (1 - rate)) + head.bias_C
-
-
-def _check(passes: int, rate: float, name: str) -> None:
-    if passes < 1:
-        raise ValueError(f"passes of {name} must be at least 1, got {passes}")
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate of {name} must lie in [0, 1), got {rate}")

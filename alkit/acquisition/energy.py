@@ -1,7 +1,7 @@
 """EAOA (Zong and Huang 2025): epistemic uncertainty as an energy gates, aleatoric uncertainty chooses."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from alkit.acquisition._open_set import id_labelled, min_max, one_thread, seed_o
 from alkit.acquisition.clusters import apportion
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
+from alkit.options import Range
 
 ENERGY_WEIGHT, ENERGY_ID, ENERGY_NON_ID = 0.01, -25.0, -7.0
 
@@ -25,7 +26,9 @@ WIDTH, PRECISION, TOLERANCE = 5, 0.6, 0.05
 @strategy(
     "eaoa", citation="Zong and Huang 2025 (CVPR), arXiv 2502.19691", needs=("features", "head"), family="open-set"
 )
-def eaoa(view: View, *, variant: Literal["paper", "code"] = "paper", neighbours: int = 250) -> Iterator[int]:
+def eaoa(
+    view: View, *, variant: Literal["paper", "code"] = "paper", neighbours: Annotated[int, Range(1)] = 250
+) -> Iterator[int]:
     """From each predicted class, the most ambiguous of those that two energies take for iD (Zong and Huang 2025).
 
     E = -log sum_k exp(a_k) + log(1 + exp(a_K+1)) of K + 1 outputs a is low for iD. It is taken (1) of a detector
@@ -40,13 +43,11 @@ def eaoa(view: View, *, variant: Literal["paper", "code"] = "paper", neighbours:
     variant="code" divides the counts of a class by its number of labels over the mean of the iD classes, as published;
     with no non-iD label the counts' non-iD term is left out and the mean is over K + 1. Departures: the detector is a
     linear head on the learner's features; k1 is one step from 5 by the precision of all answers (0.6 +- 0.05), where
-    the paper moves it after each round, which a view does not show. ValueError for fewer than one neighbour.
+    the paper moves it after each round, which a view does not show.
 
     Cost: O(m C D) per step of training on m labels, O(n m D) for the neighbours. Assumes that iD samples are near
     labelled ones. Both energies keep OoD samples out; ambiguous samples near labelled iD ones pass and come first.
     """
-    if neighbours < 1:
-        raise ValueError(f"neighbours of eaoa must be at least 1, got {neighbours}")
     positions, labelled = view.rng.permutation(view.unlabelled), id_labelled(view)
     if not len(labelled) or not len(positions):
         yield from view.only_candidates(positions).tolist()

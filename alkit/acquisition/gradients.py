@@ -1,7 +1,7 @@
 """Strategies on the gradients of the last layer: BADGE and ALFA-Mix."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from alkit.acquisition._geometry import by_chunks, draw, k_means, rounds, unit_r
 from alkit.acquisition.disagreement import flip_rate, inverse_gaps
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View
+from alkit.options import Range
 
 CHUNK = 1024  # rows
 
@@ -74,7 +75,9 @@ def _k_means_plus_plus(residual_NC, features_ND, variant: str, rng: np.random.Ge
     needs=("head", "probs"),
     family="classic",
 )
-def alfa_mix(view: View, *, cap: float = 0.2, variant: Literal["paper", "code"] = "paper") -> Iterator[int]:
+def alfa_mix(
+    view: View, *, cap: Annotated[float, Range(0, 1, above=True)] = 0.2, variant: Literal["paper", "code"] = "paper"
+) -> Iterator[int]:
     """Samples whose prediction changes when a little of a labelled class is mixed into their features, spread out.
 
     Parvaneh et al. 2022, Eq. 5. Features z are mixed with each anchor a, the mean features of a class's labelled
@@ -85,14 +88,12 @@ def alfa_mix(view: View, *, cap: float = 0.2, variant: Literal["paper", "code"] 
     nearest to each centre come first, then the second nearest, and so on; after them the others, at random. `variant`:
     "paper" holds alpha within [0, e], so that features move towards the anchor only; "code" does not, as published, and
     what it computes is z + e |a - z| g / |g|, the same direction for every anchor. The two end half a point apart, so
-    that tables show both. ValueError for a cap outside (0, 1].
+    that tables show both.
 
     Cost: O(n D C) per anchor for all epsilons at once, as mixtures lie on a ray; k-means, O(n quota D) per iteration.
     Assumes a linear last layer, and that features of known classes explain the pool. Ambiguous samples change first;
     OoD samples do where they lie near a boundary, and then take as many clusters as they fill.
     """
-    if not 0 < cap <= 1:
-        raise ValueError(f"cap of alfa_mix must lie in (0, 1], got {cap}")
     anchors_AD = anchors(view)
     group = view.shuffled()
     if not len(group):

@@ -1,13 +1,14 @@
 """Strategies that spread over clusters and take what is typical there: TypiClust, and the cold-start query."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from alkit.acquisition._geometry import CELLS, by_chunks, k_means, rounds, squared_distances, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
+from alkit.options import Range
 
 BLOCK = 1000  # members of a cluster among which neighbours are searched
 
@@ -21,9 +22,9 @@ BLOCK = 1000  # members of a cluster among which neighbours are searched
 def typiclust(
     view: View,
     *,
-    neighbours: int = 20,
-    max_clusters: int = 500,
-    min_size: int = 5,
+    neighbours: Annotated[int, Range(1)] = 20,
+    max_clusters: Annotated[int, Range(1)] = 500,
+    min_size: Annotated[int, Range(0)] = 5,
     variant: Literal["paper", "code"] = "paper",
 ) -> Iterator[int]:
     """TPC_RP (Hacohen et al. 2022): the most typical sample of each cluster, 1 / (mean distance to its neighbours).
@@ -32,21 +33,13 @@ def typiclust(
     with fewest labelled samples come first and the larger of two equal ones, in every round; those of at most
     `min_size` members last of all. Neighbours are the min(`neighbours`, half of them) nearest unlabelled members of the
     same cluster (at least one), found anew when one was picked. `variant`: "paper" takes the mean distance, "code" the
-    mean squared distance, which is what the published index returns; the order can differ. ValueError for an option out
-    of range.
+    mean squared distance, which is what the published index returns; the order can differ.
 
     Cost: k-means, O(n K D) per iteration, then O(m^2 D) time and O(m^2) memory per pick in a cluster of m; larger ones
     than 1,000 are worked through in random blocks of 1,000. Assumes that typical samples teach most while there are few
     labels. OoD samples that form clusters are queried like classes, one per cluster and round; scattered ones are
     atypical or in small clusters, and come late. Ambiguous samples come late unless they form a cluster.
     """
-    for option, value, least in (
-        ("neighbours", neighbours, 1),
-        ("max_clusters", max_clusters, 1),
-        ("min_size", min_size, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{option} of typiclust must be at least {least}, got {value}")
     positions = view.rng.permutation(len(view.answers_N))
     asked_N = view.answers_N[positions] >= 0
     may_N = np.isin(positions, view.unasked)
@@ -90,24 +83,24 @@ def typicality(rows_ND: np.ndarray, neighbours: int, *, squared: bool) -> np.nda
     needs=("features",),
     family="classic",
 )
-def cold_start(view: View, *, temperature: float = 0.2, references: int = 4096) -> Iterator[int]:
+def cold_start(
+    view: View,
+    *,
+    temperature: Annotated[float, Range(0, above=True)] = 0.2,
+    references: Annotated[int, Range(1)] = 4096,
+) -> Iterator[int]:
     """The samples of each cluster in turn that are hardest to contrast with others, after Chen et al. 2022.
 
     k-means into K + 1 clusters, all queried equally often; labelled members count as turns that a cluster has had. The
     paper has K clusters; here one more is for what is in no class. Within a cluster the lowest c_i comes first, c_i = 1
     / (1 + sum_{j != i} exp((h_i . h_j - 1) / t)) for features h of unit length: a softmax with `temperature` t over the
     sample and `references` others, drawn at random. This is a departure: the paper averages over the epochs of
-    contrastive training how well a sample is told from the negatives, and a view shows no training. ValueError for an
-    option out of range.
+    contrastive training how well a sample is told from the negatives, and a view shows no training.
 
     Cost: k-means, O(n K D) per iteration, and O(n m D) time for m references. Assumes that what contrastive features
     crowd is typical, and that clusters stand for classes. OoD samples that form a cluster of their own get that
     cluster's share; scattered ones have few near neighbours and come last, and so do ambiguous ones between clusters.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature of cold_start must be positive, got {temperature}")
-    if references < 1:
-        raise ValueError(f"references of cold_start must be at least 1, got {references}")
     positions = view.rng.permutation(len(view.answers_N))
     may_N, asked_N = np.isin(positions, view.unasked), view.answers_N[positions] >= 0
     if not may_N.any():

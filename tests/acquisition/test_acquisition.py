@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import linecache
 import random as python_random
 import typing
 import warnings
@@ -14,7 +15,21 @@ from reference import strategies as references
 from scipy.special import entr
 from scipy.stats import multivariate_normal
 
-from alkit.acquisition import FAMILIES, NOT_ASKED, STRATEGIES, Head, View, check_options, family, get, order, strategy
+from alkit import learners
+from alkit.acquisition import (
+    FAMILIES,
+    NOT_ASKED,
+    STRATEGIES,
+    Head,
+    StrategyError,
+    View,
+    check_options,
+    family,
+    get,
+    order,
+    registry,
+    strategy,
+)
 from alkit.acquisition.density import fit_gaussians, log_density
 
 RANKED = ("random", "least_confidence", "entropy", "margin", "ddu")
@@ -178,6 +193,101 @@ def test_wrong_names_and_values_are_refused_before_anything_runs(name, options, 
         order(name, None, **options)  # no view at all: nothing may look at it
 
 
+@pytest.mark.parametrize("yields", ["generator", "list"])
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([3.0], "yielded 3.0, which is no whole number"),
+        (["3"], "yielded '3', which is no whole number"),
+        ([True], "yielded True, which is no whole number"),
+        ([[3]], r"yielded \[3\], which is no whole number"),
+        ([None], "yielded None, which is no whole number"),
+        ([np.float32(3)], "which is no whole number"),
+        ([-1], "yielded -1, which is outside the pool of 60"),
+        ([60], "yielded 60, which is outside the pool of 60"),
+        ([7, 9, 7], "yielded 7, which is yielded before"),
+        ([0], "yielded 0, which is answered already"),
+    ],
+)
+def test_what_breaks_the_contract_is_an_error_that_names_the_strategy(items, said, yields, new_strategy):
+    new_strategy("odd", lambda view: (item for item in items) if yields == "generator" else items)
+    view = make_view(make_pool() | answered([0, 1, 2]))
+    with pytest.raises(StrategyError, match=f"strategy 'odd' .*{said}; it must yield each position of view.unasked"):
+        list(order("odd", view, auxiliary_filter=False))
+
+
+def test_numpy_integers_are_positions_and_come_out_as_plain_ones(new_strategy):
+    new_strategy("plain", lambda view: iter(view.unasked))
+    picks = list(order("plain", make_view(make_pool())))
+    assert len(picks) == 40 and all(type(pick) is int for pick in picks)
+
+
+def test_strategy_that_does_not_look_at_the_candidates_and_one_that_returns_nothing_are_told(new_strategy):
+    new_strategy("blind", lambda view: iter(np.flatnonzero(view.answers_N == NOT_ASKED)))
+    with pytest.raises(StrategyError, match="strategy 'blind' yielded .* no candidate under the auxiliary filter"):
+        list(order("blind", make_view(make_pool())))
+    new_strategy("silent", lambda view: None)
+    with pytest.raises(StrategyError, match="strategy 'silent' returns None; it must yield pool positions"):
+        list(order("silent", make_view(make_pool())))
+
+
+@pytest.fixture
+def new_strategy(monkeypatch):
+    """Registers a function of the view under a name, for one test."""
+    monkeypatch.setattr(registry, "STRATEGIES", dict(STRATEGIES))
+
+    def register(name, function):
+        strategy(name, citation="-", needs=("probs",))(function)
+
+    return register
+
+
+@pytest.mark.parametrize("name", ["my strategy", "a+b", "", "3d", 3, "a(b)"])
+def test_registering_refuses_a_name_that_no_method_can_say(name):
+    with pytest.raises(ValueError, match="a strategy's name must be an identifier, such as 'my_strategy', got"):
+        strategy(name, citation="-", needs=("probs",))
+
+
+@pytest.mark.parametrize("needs", [("gradients",), ("probs", "feature"), "probs"])
+def test_registering_refuses_needs_that_no_learner_shows(needs):
+    with pytest.raises(
+        ValueError, match="the needs of strategy 'new' must be a tuple of what learners show, features, "
+    ):
+        strategy("new", citation="-", needs=needs)
+
+
+CELL = """
+@strategy("mine", citation="-", needs=("probs",))
+def mine(view):
+    yield from view.unasked{order}
+"""
+
+
+def test_cell_run_again_replaces_its_strategy_and_a_changed_one_has_another_source_hash(monkeypatch):
+    monkeypatch.setattr(registry, "STRATEGIES", dict(STRATEGIES))
+    hashes = []
+    for number, order_of in enumerate(("", "[::-1]", "")):
+        text = CELL.format(order=order_of)
+        path = f"<cell {number}>"  # a notebook gives each run of a cell a file name of its own
+        linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+        exec(compile(text, path, "exec"), {"strategy": strategy, "__name__": "__main__"})
+        hashes.append(get("mine").source_hash)
+        picks = list(order("mine", make_view(make_pool()), auxiliary_filter=False))
+        assert (picks == sorted(picks)) == (order_of == "")
+    assert hashes[0] == hashes[2] != hashes[1] and len(hashes[0]) == 64
+    with pytest.raises(ValueError, match="named 'mine' is registered already: choose another name"):
+        strategy("mine", citation="-", needs=())(lambda view: iter(()))
+
+
+def test_version_stands_for_the_source_of_the_strategies_of_the_package():
+    assert {known.source_hash for known in STRATEGIES.values()} == {""}
+    assert registry.source_hash("margin") == registry.source_hash("nobody_knows") == ""
+
+
+def test_what_learners_show_is_what_strategies_may_need():
+    assert set(registry.SHOWN) == {need for learner in learners.LEARNERS.values() for need in learner.shows}
+
+
 def test_registering_refuses_a_taken_name_and_an_option_that_cannot_be_checked():
     with pytest.raises(ValueError, match="registered already"):
         strategy("entropy", citation="-", needs=())(lambda view: iter(()))
@@ -187,6 +297,12 @@ def test_registering_refuses_a_taken_name_and_an_option_that_cannot_be_checked()
         strategy("new", citation="-", needs=(), family="clasic")
     with pytest.raises(ValueError, match="extensions of strategy 'new' are not among its options: .'k'."):
         strategy("new", citation="-", needs=(), extensions=("k",))(lambda view: iter(()))
+    with pytest.raises(ValueError, match="auxiliary_filter is an option of every strategy .* rename that of 'new'"):
+
+        @strategy("new", citation="-", needs=())
+        def new(view, *, auxiliary_filter: bool = True):
+            yield from ()
+
     assert "new" not in STRATEGIES
 
 

@@ -244,9 +244,9 @@ def test_samples_beyond_the_candidates_come_last_and_none_is_lost():
     ("option", "value"), [("doubt", -1.0), ("caution", -0.1), ("neighbours", 0), ("candidates", 0)]
 )
 def test_options_out_of_range_are_refused(option, value):
-    features, labels, _ = crowd()
-    with pytest.raises(ValueError, match=f"{option} of cautious_coverage must be at least [01], got {value}"):
-        next(order("cautious_coverage", view_of(features, np.full(len(labels), -1)), **{option: value}))
+    kind = "number from 0" if option in ("doubt", "caution") else "whole number from 1"
+    with pytest.raises(ValueError, match=f"{option} of strategy 'cautious_coverage' must be a {kind} up, got {value}"):
+        order("cautious_coverage", None, **{option: value})
 
 
 @pytest.mark.parametrize(

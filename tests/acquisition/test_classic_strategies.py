@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import typing
 
 import numpy as np
 import pytest
@@ -12,7 +13,18 @@ from reference import classic as slow
 from test_acquisition import make_head, make_pool, make_view, rows
 
 from alkit import acquisition, experiment, models
-from alkit.acquisition import Head, View, _geometry, coverage, density, disagreement, dropout, gradients, typicality
+from alkit.acquisition import (
+    STRATEGIES,
+    Head,
+    View,
+    _geometry,
+    coverage,
+    density,
+    disagreement,
+    dropout,
+    gradients,
+    typicality,
+)
 from alkit.learners import probabilities
 
 order = functools.partial(acquisition.order, auxiliary_filter=False)  # definitions know no filter
@@ -86,27 +98,35 @@ def test_picks_are_made_one_by_one_as_they_are_asked_for(name, drawn, monkeypatc
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("bald", {"passes": 0}, "passes of bald must be at least 1, got 0"),
-        ("bald", {"rate": 1.0}, r"rate of bald must lie in \[0, 1\), got 1.0"),
-        ("dropquery", {"passes": -1}, "passes of dropquery must be at least 1"),
-        ("dropquery", {"rate": -0.1}, "rate of dropquery must lie in"),
-        ("alfa_mix", {"cap": 0}, r"cap of alfa_mix must lie in \(0, 1\], got 0"),
-        ("alfa_mix", {"cap": 1.1}, "cap of alfa_mix must lie in"),
-        ("typiclust", {"neighbours": 0}, "neighbours of typiclust must be at least 1, got 0"),
-        ("typiclust", {"max_clusters": 0}, "max_clusters of typiclust must be at least 1"),
-        ("typiclust", {"min_size": -1}, "min_size of typiclust must be at least 0"),
-        ("probcover", {"purity": 0}, r"purity of probcover must lie in \(0, 1\], got 0"),
-        ("probcover", {"delta": -1}, "delta of probcover must be a radius, or 0 to choose it by purity, got -1"),
-        ("probcover", {"candidates": 0}, "candidates of probcover must be at least 1"),
-        ("cold_start", {"temperature": 0}, "temperature of cold_start must be positive, got 0"),
-        ("cold_start", {"references": 0}, "references of cold_start must be at least 1"),
-        ("ldm", {"directions": 0}, "directions of ldm must be at least 1"),
+        ("bald", {"passes": 0}, "passes of strategy .bald. must be a whole number from 1 up, got 0"),
+        ("bald", {"rate": 1.0}, "rate of strategy .bald. must be a number from 0 to 0.99, got 1.0"),
+        ("dropquery", {"passes": -1}, "passes of strategy .dropquery. must be a whole number from 1 up"),
+        ("dropquery", {"rate": -0.1}, "rate of strategy .dropquery. must be a number from 0 to 0.99"),
+        ("alfa_mix", {"cap": 0}, "cap of strategy .alfa_mix. must be a number above 0 and at most 1, got 0"),
+        ("alfa_mix", {"cap": 1.1}, "cap of strategy .alfa_mix. must be a number above 0 and at most 1"),
+        ("typiclust", {"neighbours": 0}, "neighbours of strategy .typiclust. must be a whole number from 1 up, got 0"),
+        ("typiclust", {"max_clusters": 0}, "max_clusters of strategy .typiclust. must be a whole number from 1 up"),
+        ("typiclust", {"min_size": -1}, "min_size of strategy .typiclust. must be a whole number from 0 up"),
+        ("probcover", {"purity": 0}, "purity of strategy .probcover. must be a number above 0 and at most 1, got 0"),
+        ("probcover", {"delta": -1}, "delta of strategy .probcover. must be a number from 0 up, got -1"),
+        ("probcover", {"candidates": 0}, "candidates of strategy .probcover. must be a whole number from 1 up"),
+        ("cold_start", {"temperature": 0}, "temperature of strategy .cold_start. must be a number above 0, got 0"),
+        ("cold_start", {"references": 0}, "references of strategy .cold_start. must be a whole number from 1 up"),
+        ("ldm", {"directions": 0}, "directions of strategy .ldm. must be a whole number from 1 up"),
         ("badge", {"variant": "papers"}, "variant of strategy 'badge' must be one of paper, code"),
     ],
 )
-def test_options_out_of_range_are_refused_by_name(name, options, message):
+def test_options_out_of_range_are_refused_by_name_before_a_view_is_looked_at(name, options, message):
     with pytest.raises(ValueError, match=message):
-        next(order(name, make_view(make_pool()), **options))
+        order(name, None, **options)
+
+
+def test_every_number_among_the_options_of_strategies_has_a_range():
+    hints = {name: typing.get_type_hints(known.function, include_extras=True) for name, known in STRATEGIES.items()}
+    numbers = {
+        f"{name}({option})": hints[name][option] for name, known in STRATEGIES.items() for option in known.options
+    }
+    assert [place for place, hint in numbers.items() if hint in (int, float)] == [] and len(numbers) > 20
 
 
 @pytest.mark.parametrize("n", [1, 6, 7, 8, 13, 14, 15])

@@ -391,16 +391,16 @@ def test_over_clustering_makes_m_clusters_per_class_and_excludes_one():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("distance_cl", {"radius": 1.5}, "radius of distance_cl .* 0..1, got 1.5"),
-        ("distance_cl", {"clusters_per_class": 0}, "clusters_per_class of distance_cl must be at least 1, got 0"),
-        ("ddu_gate", {"low": -0.1}, "low of ddu_gate .* 0..1, got -0.1"),
-        ("ddu_gate", {"high": 2}, "high of ddu_gate .* 0..1, got 2"),
-        ("eaoa", {"neighbours": 0}, "neighbours of eaoa must be at least 1, got 0"),
+        ("distance_cl", {"radius": 1.5}, "radius of strategy .distance_cl. must be a number from 0 to 1, got 1.5"),
+        ("distance_cl", {"clusters_per_class": 0}, "clusters_per_class of strategy .distance_cl. .* from 1 up, got 0"),
+        ("ddu_gate", {"low": -0.1}, "low of strategy .ddu_gate. must be a number from 0 to 1, got -0.1"),
+        ("ddu_gate", {"high": 2}, "high of strategy .ddu_gate. must be a number from 0 to 1, got 2"),
+        ("eaoa", {"neighbours": 0}, "neighbours of strategy .eaoa. must be a whole number from 1 up, got 0"),
     ],
 )
-def test_values_out_of_range_are_refused_by_name(name, options, message):
+def test_values_out_of_range_are_refused_by_name_before_a_view_is_looked_at(name, options, message):
     with pytest.raises(ValueError, match=message):
-        next(order(name, make_view(CASES["ordinary"]), **options))
+        order(name, None, **options)
 
 
 @pytest.mark.parametrize("case", ["ordinary", "all rows identical", "one unasked", "nothing labelled", "one class"])
