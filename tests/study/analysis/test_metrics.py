@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy.integrate import trapezoid
 
-from alkit.explorer import spaces
 from alkit.study.analysis import cost_tables, curves
 
 
@@ -211,21 +210,6 @@ def test_the_order_of_rows_changes_nothing_and_the_input_stays_as_it_was(df, use
         got = use(shuffled)
         assert got == expected if isinstance(got, str) else got.equals(expected)
     pd.testing.assert_frame_equal(df, before)
-
-
-def test_knn_purity_by_hand_and_at_chance():
-    """Two bundles of directions: each image's neighbours share its bundle; with codes drawn at random they do not."""
-    stream = np.random.default_rng(0)
-    bundle_N = np.repeat([0, 1], 200)
-    features_ND = np.eye(8)[bundle_N] * stream.uniform(1, 9, (400, 1)) + 0.01 * stream.normal(size=(400, 8))
-    assert spaces.knn_purity(features_ND, bundle_N) == 1
-    shuffled_N = stream.permutation(bundle_N)
-    assert spaces.knn_purity(features_ND, shuffled_N) == pytest.approx(0.5, abs=0.03)
-    line_ND = np.array([[1, 0], [1, 0.1], [0, 1.0], [0.3, 1]])  # neighbours: 0-1, 2-3, and the ends' next: 1-3
-    assert spaces.knn_purity(line_ND, [0, 0, 0, 1], k=1) == 0.5
-    for k in (0, 4):
-        with pytest.raises(ValueError, match="between 1 and 3"):
-            spaces.knn_purity(line_ND, [0, 0, 0, 1], k=k)
 
 
 def test_families_stand_in_order_under_headings_and_reference_lines_are_never_marked_best():
