@@ -203,9 +203,8 @@ def table_(args) -> int:
     results = tables.read_results(folder, args.benchmark, args.profile, args.name)
     print(cost_tables.table2_text(results))
     if args.benchmark.partition("-")[0] in paper_table2.TABLE_2 and not args.name:
-        print(
-            f"\nBeside the paper's, though not on its pool ({'; '.join(paper_table2.pool_departures(results, recipe.share))}):"
-        )
+        departures = "; ".join(paper_table2.pool_departures(results, recipe.share))
+        print(f"\nBeside the paper's, though not on its pool ({departures}):")
         print(paper_table2.beside(results).to_string())
     return 0
 

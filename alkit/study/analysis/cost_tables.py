@@ -1,20 +1,29 @@
-"""Numbers that compare methods: the cost table, curves over annotation cost, the area under them, what was bought.
+"""What methods are called, which runs may be compared, and the cost table: accuracy and annotation cost per method.
 
-Everything starts from one results table (a pandas DataFrame): one row per (learner, strategy, options, initial, seed,
-stage) with the columns of `COLUMNS`. `n_id`, `n_ambiguous`, `n_ood` and `cost` are cumulative; `accuracy` is a
-fraction. Every function but `method` first refuses results that cannot be compared (`check_comparable`), ignores the
-order of the rows and leaves its argument alone. With one seed a standard deviation is NaN, never 0.
+Everything starts from one result table (a pandas DataFrame): one row per (learner, strategy, options, initial, seed,
+stage) with the columns `NEEDED`. `n_id`, `n_ambiguous`, `n_ood` and `cost` are cumulative; `accuracy` is a fraction.
+Every function but those that only name things first refuses results that cannot be compared (`check_comparable`),
+ignores the order of the rows and leaves its argument alone. With one seed a standard deviation is NaN, never 0.
 """
 
 import json
+import re
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from alkit import acquisition
+from alkit.experiment.methods import UNFILTERED
 from alkit.study import tables
 
-COLUMNS = tables.COLUMNS[: tables.COLUMNS.index("device")]  # the other columns say how a row was made
+NEEDED = tuple(name for name in tables.COLUMNS if name not in ("accuracy_k1", "device", "version"))
+
+
+ACCURACIES = {  # columns that hold an accuracy -> in words
+    "accuracy": "over the K iD classes",
+    "accuracy_k1": "over all K + 1 outputs",
+}
 
 
 PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), arXiv 2303.14433
@@ -37,6 +46,9 @@ FAMILIES = {  # of strategies, as tables and figures head their groups
 }
 
 
+LEARNER = re.compile(r"[^,(]+(, \w+(?:\([^)]*\))?)(?=,|$)")  # of a method's name, with the comma before it
+
+
 BOUGHT = ("n_id", "n_ambiguous", "n_ood")
 
 
@@ -46,11 +58,12 @@ PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
 def method(df: pd.DataFrame) -> pd.Series:
     """The display name of each row's method: the paper's, or "strategy, learner"; then options that are not default.
 
-    Where the table mixes initial protocols, the name says which: two protocols of one pairing are two methods. Changes
-    of the recipe are named where rows differ in them.
+    A learner's options stand with it, "margin, probe(auxiliary=all)"; the paper's names have all options behind them.
+    A run without the auxiliary filter says "filter=off". Where the table mixes initial protocols, or changes of the
+    recipe, the name says which: two protocols of one pairing are two methods.
     """
     options = [json.loads(text) for text in df["options"]]
-    if df["options"].map(lambda text: json.dumps(json.loads(text).get("changes"))).nunique() == 1:
+    if len({json.dumps(given.get("changes"), sort_keys=True) for given in options}) == 1:
         options = [{key: value for key, value in given.items() if key != "changes"} for given in options]
     names = [_name(*row) for row in zip(df["strategy"], df["learner"], options, strict=True)]
     if df["initial"].nunique() > 1:
@@ -60,11 +73,72 @@ def method(df: pd.DataFrame) -> pd.Series:
 
 def _name(strategy: str, learner: str, options: dict) -> str:
     """`options`: what departs from the defaults, as in a cell's `options`: by part, or the value itself."""
-    name = PAPER_METHODS.get((strategy, learner), f"{strategy}, {learner}")
+    rest = {key: value for key, value in options.items() if key != "learner"}
+    if (strategy, learner) in PAPER_METHODS:
+        return strategy_name(PAPER_METHODS[strategy, learner], options.get("learner", {}), rest)
+    return strategy_name(f"{strategy}, {learner_name(learner, options.get('learner', {}))}", rest)
+
+
+def strategy_name(name: str, *options: Mapping) -> str:
+    """A name and behind it the options that are given: "distance_cl, radius=0.1"; "filter=off" without the filter."""
     flat = {}
-    for key, value in options.items():
-        flat |= value if isinstance(value, dict) else {key: value}
+    for given in options:
+        for key, value in given.items():
+            flat |= value if isinstance(value, dict) else {key: value}
+    if "auxiliary_filter" in flat:
+        flat["filter"] = "on" if flat.pop("auxiliary_filter") else "off"
     return ", ".join([name, *(f"{key}={value}" for key, value in sorted(flat.items()))])
+
+
+def learner_name(name: str, options: Mapping) -> str:
+    """A learner's name with the options that are given: "probe", or "probe(auxiliary=all)"."""
+    inside = ", ".join(f"{key}={value}" for key, value in sorted(options.items()))
+    return f"{name}({inside})" if inside else name
+
+
+def with_names(df: pd.DataFrame) -> pd.DataFrame:
+    """A copy with the columns `method`, `learner_name` and `strategy_name`, each with its options."""
+    options = [json.loads(text) for text in df["options"]]
+    learners = [learner_name(name, own.get("learner", {})) for name, own in zip(df["learner"], options, strict=True)]
+    strategies = [
+        strategy_name(name, own.get("strategy", {}), filter_option(own))
+        for name, own in zip(df["strategy"], options, strict=True)
+    ]
+    return df.assign(method=method(df), learner_name=learners, strategy_name=strategies)
+
+
+def filter_option(options: Mapping) -> dict:
+    """Of a cell's `options` what says that it has no auxiliary filter; {} where it has one."""
+    return {key: value for key, value in options.items() if key == "auxiliary_filter"}
+
+
+def paper_names(methods: Iterable[str]) -> dict[str, str]:
+    """Those of these `methods` that are the paper's, as it has them -> its name; a strategy has one at most.
+
+    The paper has Random(CL) and Distance(CL) without the auxiliary filter: "Distance(CL), filter=off", if it is there;
+    in tables of version 0.1.0 these two never have it, and their names do not say so.
+    """
+    there, found = set(methods), {}
+    for (strategy, _), name in PAPER_METHODS.items():
+        unfiltered = f"{name}, filter=off" if strategy in UNFILTERED else name
+        if own := next((one for one in (unfiltered, name) if one in there), None):
+            found[own] = name
+    return found
+
+
+def without_learner(names: Iterable[str]) -> list[str]:
+    """The names of methods without the learner, where it is the same for all, and without "initial=shared"."""
+    names = [name.removesuffix(", initial=shared") for name in names]
+    learners = {found[1] if (found := LEARNER.match(name)) else "" for name in names}
+    return [name.replace(learners.copy().pop(), "", 1) for name in names] if len(learners) == 1 else names
+
+
+def learners_note(df: pd.DataFrame) -> str:
+    """A sentence where the methods of `df` have different learners; "" where all have the same one."""
+    names = sorted(set(with_names(df)["learner_name"]))
+    if len(names) < 2:
+        return ""
+    return f"Methods of different learners ({', '.join(names)}): a difference between two may be the learners'."
 
 
 def families(df: pd.DataFrame) -> pd.Series:
@@ -77,7 +151,8 @@ def families(df: pd.DataFrame) -> pd.Series:
 def ordered(family_of: dict[str, str]) -> list[str]:
     """The names of methods, given with their families: by family, then in the paper's order, then alphabetically."""
     paper, known = list(PAPER_METHODS.values()), list(FAMILIES)
-    place = {name: paper.index(name) if name in paper else len(paper) for name in family_of}
+    names = {**{name: name for name in paper}, **paper_names(family_of)}
+    place = {name: paper.index(names[name]) if name in names else len(paper) for name in family_of}
     return sorted(family_of, key=lambda name: (known.index(family_of[name]), place[name], name))
 
 
@@ -88,24 +163,25 @@ def check_comparable(df: pd.DataFrame) -> None:
     began with the same samples; when every run has each of its stages 0, 1, ... once; and when every method was run
     with the same seeds.
     """
-    if missing := [column for column in COLUMNS if column not in df.columns]:
-        raise ValueError(f"the results table lacks the columns {missing}")
+    if missing := [column for column in NEEDED if column not in df.columns]:
+        raise ValueError(f"the result table lacks the columns {missing}")
     if df.empty:
-        raise ValueError("the results table has no rows")
-    if holes := [column for column in COLUMNS if column not in PHASES and df[column].isna().any()]:
-        raise ValueError(f"the results table has missing values in {holes}")
+        raise ValueError("the result table has no rows")
+    if holes := [column for column in NEEDED if column not in PHASES and df[column].isna().any()]:
+        raise ValueError(f"the result table has missing values in {holes}")
     named = df.assign(method=method(df))
     for column in ("benchmark", "profile", "fingerprint"):
         if len(values := sorted(set(df[column]))) > 1:
             raise ValueError(
                 f"results of different {column}s cannot be compared: {values}; select one of them. "
-                f"They are of: {_who(named, column)}"
+                f"They are of: {_runs_by_value(named, column)}"
             )
     for (seed, initial), group in named.groupby(["seed", "initial"]):
         if len(values := sorted(set(group["initial_hash"]))) > 1:
+            runs = _runs_by_value(group, "initial_hash")
             raise ValueError(
-                f"the initial sets of seed {seed} (initial={initial!r}) differ: {values}; every method of a "
-                f"seed must begin with the same samples: rerun the odd ones. They are of: {_who(group, 'initial_hash')}"
+                f"the initial sets of seed {seed} (initial={initial!r}) differ: {values}; every method of a seed must "
+                f"begin with the same samples: rerun the odd ones. They are of: {runs}"
             )
     for (name, seed), run in named.groupby(["method", "seed"]):
         if sorted(run["stage"]) != list(range(len(run))):
@@ -117,23 +193,67 @@ def check_comparable(df: pd.DataFrame) -> None:
         raise ValueError(f"methods were run with different seeds: {missing}; run these, or select the common seeds")
 
 
-def _who(named: pd.DataFrame, column: str, most: int = 4) -> str:
+def _runs_by_value(named: pd.DataFrame, column: str, most: int = 4) -> str:
     """Which methods and seeds have which value of `column`, a few of each."""
-    told = []
+    parts = []
     for value, group in named.groupby(column):
         runs = [f"{name} (seed {seed})" for name, seed in dict.fromkeys(zip(group["method"], group["seed"]))]
         more = f" and {len(runs) - most} more" if len(runs) > most else ""
-        told.append(f"{value!r}: {', '.join(runs[:most])}{more}")
-    return "; ".join(told)
+        parts.append(f"{value!r}: {', '.join(runs[:most])}{more}")
+    return "; ".join(parts)
 
 
 def prepared(df: pd.DataFrame) -> pd.DataFrame:
-    """A checked copy with the columns `method` and `family`, ordered by family, method (`ordered`), seed and stage."""
+    """A checked copy with the columns of `with_names` and `family`, by family, method (`ordered`), seed and stage."""
     check_comparable(df)
-    table = df.assign(method=method(df), family=families(df))
+    table = with_names(df).assign(family=families(df))
     rank = {name: i for i, name in enumerate(ordered(dict(zip(table["method"], table["family"], strict=True))))}
     table = table.assign(_rank=table["method"].map(rank)).sort_values(["_rank", "seed", "stage"], kind="stable")
     return table.drop(columns="_rank").reset_index(drop=True)
+
+
+def with_accuracy(df: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A copy whose `accuracy` is that of `column`, a key of `ACCURACIES`, for any table, comparison or figure.
+
+    ValueError for another column, or where runs have no such number.
+    """
+    if column not in ACCURACIES:
+        raise ValueError(f"accuracy must be one of {', '.join(ACCURACIES)}; got {column!r}")
+    if column not in df or df[column].isna().any():
+        empty = len(df) if column not in df else int(df[column].isna().sum())
+        raise ValueError(
+            f"{empty} of {len(df)} rows have no {column} (accuracy {ACCURACIES[column]}), as in tables of version "
+            "0.1.0; run them again with this version"
+        )
+    return df.assign(accuracy=df[column])
+
+
+def accuracy_by_outputs(df: pd.DataFrame) -> pd.DataFrame:
+    """Both accuracies (%) of each method at the last stage: over K outputs, over K + 1, and their difference.
+
+    Index `method`; columns `family, over_k, over_k1, difference` (K + 1 minus K), means over seeds. ValueError as
+    `with_accuracy` and `table2`.
+    """
+    over_k, over_k1 = (table2(with_accuracy(df, column)) for column in ACCURACIES)
+    found = over_k[["family"]].assign(over_k=over_k["accuracy_mean"], over_k1=over_k1["accuracy_mean"])
+    return found.assign(difference=found["over_k1"] - found["over_k"])
+
+
+def accuracy_by_outputs_text(df: pd.DataFrame) -> str:
+    """`accuracy_by_outputs` as aligned plain text, with a note where methods have different learners."""
+    table = accuracy_by_outputs(df)
+    head = ["Method", "Accuracy over K (%)", "over K + 1 (%)", "Difference"]
+    columns = [
+        list(table.index),
+        *([f"{value:.2f}" for value in table[column]] for column in ("over_k", "over_k1")),
+        [f"{value:+.2f}" for value in table["difference"]],
+    ]
+    return _noted(aligned(head, columns, list(table["family"])), df)
+
+
+def _noted(text: str, df: pd.DataFrame) -> str:
+    note = learners_note(df)
+    return f"{text}\n\n{note}" if note else text
 
 
 def table2(df: pd.DataFrame) -> pd.DataFrame:
@@ -159,7 +279,8 @@ def table2(df: pd.DataFrame) -> pd.DataFrame:
 def table2_text(df: pd.DataFrame) -> str:
     """`table2` as aligned plain text, best (highest accuracy, lowest cost and cost per accuracy) marked with `*`.
 
-    Reference lines are never marked. Strategies of several families stand under a heading each.
+    Reference lines are never marked. Strategies of several families stand under a heading each; where methods have
+    different learners, a sentence below the table says so.
     """
     table = table2(df)
     ranked = (table["family"] != "reference").to_numpy()
@@ -175,7 +296,7 @@ def table2_text(df: pd.DataFrame) -> str:
             ]
         )
     columns.append([str(n) for n in table["n_seeds"]])
-    return aligned(head, columns, list(table["family"]))
+    return _noted(aligned(head, columns, list(table["family"])), df)
 
 
 def aligned(head: list[str], columns: list[list[str]], families: list[str]) -> str:
@@ -191,8 +312,8 @@ def aligned(head: list[str], columns: list[list[str]], families: list[str]) -> s
 
 
 def _row(cells, widths) -> str:
-    first, *others = zip(cells, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
+    first, *numbers = zip(cells, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]).rstrip()
 
 
 def composition(df: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""What notebook 7 asks of our own strategy: a look inside it on the toy pool, its ablation, its runs beside others'.
+"""What notebook 7 asks of `cautious_coverage`: its state on the toy pool, its ablations, its runs beside others'.
 
-Its runs are those of the committed sweep `beyond.yaml`. Variants are kept out of every other comparison: they are there
-to explain one strategy, and would only make Holm's correction dearer for the rest.
+Its runs are those of the committed sweep `beyond.yaml`. Ablations stand in no other comparison: they explain one
+strategy, and would raise every p-value that Holm's correction gives to the rest.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,15 @@ import pandas as pd
 from scipy.special import expit
 
 from alkit.acquisition import NOT_ASKED, cautious
+from alkit.experiment.methods import UNFILTERED
 from alkit.study.analysis import cost_tables, paired_differences, select_runs, toy_pool
 from alkit.study.batch import grid
-from alkit.study.tables import COLUMNS
+from alkit.study.tables import COLUMNS as TABLE_COLUMNS
 
 STRATEGY = "cautious_coverage"
 
 
-VARIANTS = {  # options, as results have them -> what is left out, or otherwise
+ABLATIONS = {  # options, as names of methods have them -> what is left out, or otherwise
     "doubt=0": "without doubt",
     "caution=0": "without caution",
     "neighbours=1": "without a neighbourhood",
@@ -39,7 +40,7 @@ class Snapshot:
 
     `answers_N` as in a view. `density_N`: mean similarity with the 10 nearest, as a standard score; `share_N`: of the
     answers that spread to a sample, the share of iD ones; `purity_N`: P(iD); `doubt_N`, to its power; `covered_N`;
-    `score_N`, by which the question was chosen, 0 where it was asked already.
+    `score_N`, by which the question was chosen, 0 where it was asked already or looks non-iD to the classifier.
     """
 
     asked: int
@@ -58,36 +59,39 @@ class Snapshot:
 
 
 def snapshot(
-    pool: toy_pool.Toy, game: toy_pool.Game, number: int, *, told: int | None = None, seed: int = 0, quota: int = 10
+    pool: toy_pool.Toy, game: toy_pool.Game, number: int, *, answer: int | None = None, seed: int = 0, quota: int = 10
 ) -> Snapshot:
-    """The state behind question `number` (from 1) of a `game` that `toy.play` played with this strategy's defaults.
+    """The state behind question `number` (from 1) of a `game` of `toy_pool.play` with this strategy's defaults.
 
-    With `told`, the question before it was answered so (a class, or K for non-iD), whatever the truth: then the
+    With `answer` (a class, or K for non-iD) the question before it was answered so, whatever the truth: then the
     question may be another than the game's. `seed` and `quota`: those of the game. ValueError where there is no such
-    question, or with `told` for a stage's first.
+    question, or with `answer` for a stage's first.
     """
     if not 1 <= number <= len(game.picks):
         raise ValueError(f"the game has questions 1 to {len(game.picks)}, got {number}")
     stage = game.stage_P[number - 1]
     within = number - 1 - int((game.stage_P < stage).sum())
-    if told is not None and not within:
+    if answer is not None and not within:
         raise ValueError(f"question {number} is its stage's first: no answer was given in that stage before it")
     answers_N = np.full(len(pool.labels_N), NOT_ASKED)
     before = [*game.initial, *game.picks[: number - 1 - within]]
     answers_N[before] = pool.labels_N[before]
     view = toy_pool.view(pool, answers_N, quota, seed, int(stage))
+    looks_id_N = view.probs_NC.argmax(axis=1) != toy_pool.N_CLASSES
+    view = replace(view, candidates_N=looks_id_N)  # the auxiliary filter's first pass, in which a toy stage ends
     nodes = cautious.nodes_of(view, len(answers_N))
     questions = cautious.moments(view, nodes)
     for count in range(within):
         index = nodes[next(questions).asked]
-        answers_N[index] = pool.labels_N[index] if told is None or count < within - 1 else told
-    return _of(next(questions), nodes, answers_N)
+        answers_N[index] = pool.labels_N[index] if answer is None or count < within - 1 else answer
+    return _of(next(questions), nodes, answers_N, looks_id_N)
 
 
-def _of(moment: cautious.Moment, nodes: np.ndarray, answers_N: np.ndarray) -> Snapshot:
+def _of(moment: cautious.Moment, nodes: np.ndarray, answers_N: np.ndarray, looks_id_N: np.ndarray) -> Snapshot:
     place_N = np.argsort(nodes)  # the nodes are all of the toy pool, in another order
     share_M = expit(moment.purity.evidence(moment.is_id_M, moment.is_other_M))
-    score_M = np.where(answers_N[nodes] == NOT_ASKED, moment.gain_M * moment.purity_M, 0)
+    may_ask_M = (answers_N[nodes] == NOT_ASKED) & looks_id_N[nodes]
+    score_M = np.where(may_ask_M, moment.gain_M * moment.purity_M, 0)
     parts = (moment.purity.density_N, share_M, moment.purity_M, moment.doubt_M, moment.covered_M, score_M)
     return Snapshot(int(nodes[moment.asked]), answers_N.copy(), *(part_M[place_N] for part_M in parts))
 
@@ -97,7 +101,7 @@ def turning_point(pool: toy_pool.Toy, game: toy_pool.Game, stage: int, *, seed: 
 
     def difference(number: int) -> float:
         iD, other = (
-            snapshot(pool, game, number + 1, told=told, seed=seed, quota=quota) for told in (0, toy_pool.N_CLASSES)
+            snapshot(pool, game, number + 1, answer=label, seed=seed, quota=quota) for label in (0, toy_pool.N_CLASSES)
         )
         return float(np.abs(iD.purity_N - other.purity_N).sum())
 
@@ -118,23 +122,23 @@ def cells(benchmark: str, profile: str, seed: int, n_seeds: int) -> list:
     return [replace(cell, benchmark=benchmark, profile=profile, seed=s) for cell in kinds for s in seeds]
 
 
-def variants(df: pd.DataFrame) -> pd.DataFrame:
-    """The probe's runs with the shared initial set: the whole strategy and what is held against it."""
+def ablation_runs(df: pd.DataFrame) -> pd.DataFrame:
+    """The probe's runs with the shared initial set: the whole strategy and its ablations."""
     return df[(df["learner"] == "probe") & (df["initial"] == "shared") & (df["strategy"] == STRATEGY)]
 
 
 def ablation(df: pd.DataFrame, number: str = "area") -> pd.DataFrame:
-    """`paired.differences` of the `variants` to the whole strategy, index `variant`, in the order of `VARIANTS`.
+    """`paired_differences.differences` of ablations to the whole strategy; index `ablation`, ordered as `ABLATIONS`.
 
-    ValueError where the whole strategy is not among them, or no variant is.
+    ValueError where the whole strategy is not among the runs, or no ablation is.
     """
-    runs = paired_differences.per_run(variants(df))
+    runs = paired_differences.per_run(ablation_runs(df))
     found = paired_differences.differences(runs, f"{STRATEGY}, probe", number)
-    names = {f"{STRATEGY}, probe, {options}": text for options, text in VARIANTS.items()}
+    names = {f"{STRATEGY}, probe, {options}": text for options, text in ABLATIONS.items()}
     found = found.loc[[name for name in names if name in found.index]]
     if found.empty:
-        raise ValueError(f"these runs have no variant to hold against {STRATEGY}: run notebooks/sweeps/beyond.yaml")
-    return found.set_axis(pd.Index([names[name] for name in found.index], name="variant"), axis=0)
+        raise ValueError(f"these runs have no ablation to hold against {STRATEGY}: run notebooks/sweeps/beyond.yaml")
+    return found.set_axis(pd.Index([names[name] for name in found.index], name="ablation"), axis=0)
 
 
 def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +149,7 @@ def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     protocol. An area then begins where the last of all has its initial set. Seeds that not all have are left out;
     ValueError where none is left, or results cannot be compared.
     """
-    both = pd.concat([others[others["strategy"] != STRATEGY], ours])[list(COLUMNS)]
+    both = pd.concat([table.reindex(columns=TABLE_COLUMNS) for table in (others[others["strategy"] != STRATEGY], ours)])
     seeds = both.groupby(["learner", *select_runs.METHOD[1:], "initial"])["seed"].agg(frozenset)
     shared = frozenset.intersection(*seeds)
     if not shared:
@@ -156,19 +160,23 @@ def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
 
 
 def beside_paper(tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame | None) -> pd.DataFrame:
-    """The paper's pairings, and ours on the paper's contrastive learner: the runs of those seeds that all of them have.
+    """The paper's strategies and ours, all on the paper's `contrastive` learner: the runs of the seeds that all have.
 
-    All begin with the shared initial set. `tables` and `ours` as in `ways`. ValueError where ours, or the paper's, is
-    missing or no seed is shared.
+    All begin with the shared initial set. `tables` and `ours` as in `ways`. ValueError where ours, or every strategy of
+    the paper, is missing on this learner, or no seed is shared.
     """
     every = select_runs.union(dict(tables) if ours is None else {**tables, "ours": ours})
-    paper = select_runs.paper_rows(every)
-    own = every[(every["learner_name"] == "contrastive") & (every["strategy_name"] == STRATEGY)]
-    seeds = set(paper["seed"]) & set(own["seed"])
-    if not seeds:
-        raise ValueError(f"there is no seed with all of the paper's methods and {STRATEGY} on contrastive")
-    both = pd.concat([paper, own])
-    return both[both["seed"].isin(seeds)].reset_index(drop=True)
+    own = every[every["learner_name"] == "contrastive"]
+    names = [STRATEGY]
+    for strategy in dict.fromkeys(strategy for strategy, _ in cost_tables.PAPER_METHODS):
+        off = f"{strategy}, filter=off"  # as the paper has it, if it is there
+        names.append(off if strategy in UNFILTERED and off in set(own["strategy_name"]) else strategy)
+    both = own[own["strategy_name"].isin(names)]
+    seeds = both.groupby("strategy_name")["seed"].agg(frozenset)
+    shared = frozenset.intersection(*seeds) if STRATEGY in seeds and len(seeds) > 1 else frozenset()
+    if not shared:
+        raise ValueError(f"there is no seed with strategies of the paper and {STRATEGY}, all on contrastive")
+    return both[both["seed"].isin(shared)].reset_index(drop=True)
 
 
 def finals(df: pd.DataFrame) -> pd.DataFrame:
@@ -179,7 +187,7 @@ def finals(df: pd.DataFrame) -> pd.DataFrame:
 def ways(tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame | None) -> list[pd.DataFrame]:
     """On the probe, the defaults `beside` all other strategies, and then all `finals` beside them.
 
-    `tables` as `evidence.tables`; `ours`: the table of `beyond.yaml`, or None. ValueError where there is nothing to
+    `tables` as `select_runs.tables`; `ours`: the table of `beyond.yaml`, or None. ValueError where there is nothing to
     compare, saying what is missing.
     """
     if ours is None:

@@ -1,8 +1,9 @@
 """Paired statistics: one row of numbers per run, and differences between methods seed by seed.
 
 Methods of a seed share their initial set and its cost, so differences are taken within each seed; what seeds have in
-common then cancels. A module of its own, beside `metrics` (tables and curves of single methods) and `ranking` (who is
-best), so that each stays short. Reference lines are never compared with a baseline: nobody could follow them.
+common then cancels. The study's test, wherever a text or a figure says that two methods differ by more than noise, is
+Wilcoxon's signed-rank test over seeds at `LEVEL`, after Holm's correction over the methods of the comparison. Reference
+lines are never compared with a baseline, as nobody can follow them.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from scipy import optimize, stats
 
 from alkit import rng
 from alkit.study.analysis import cost_tables, curves
+
+LEVEL = 0.05  # of every test of the study
+
 
 NUMBERS = {  # what `per_run` measures of a run, and whether more of it is better
     "area": True,
@@ -26,28 +30,26 @@ NUMBERS = {  # what `per_run` measures of a run, and whether more of it is bette
 }
 
 
-def per_run(df: pd.DataFrame) -> pd.DataFrame:
-    """One row per method and seed: columns `family, method, seed`, `NUMBERS` and `low, high`.
+def per_run(df: pd.DataFrame, *, steps: bool = True) -> pd.DataFrame:
+    """One row per run: `family, method, learner_name, strategy_name, seed`, the `NUMBERS` and `low, high`.
 
-    The primary number is `area`: the area under accuracy against annotation cost, divided by the length of the range
-    [`low`, `high`]: the mean accuracy (%) over the costs that all ranked methods of that seed cover; `area_labels` is
-    the same over labelled iD samples. A reference line that does not cover the range has none (NaN). `accuracy` (%),
-    `cost` (samples shown to the oracle) and `cost_per_accuracy` (samples per 1 %) are the last stage's; `purity` and
-    `ambiguous_share` the shares of iD and of ambiguous samples among what was bought after the initial set;
-    `seconds` those of the run without its first training, which asks nothing yet and is read from the cache by all runs
-    of a seed but the first. ValueError where results cannot be compared (`metrics.check_comparable`) or the methods of
-    a seed share no range.
+    The primary number is `area`: the mean accuracy (%) over the costs [`low`, `high`] that all ranked methods of the
+    seed cover (`curves.area`, by `steps`); `area_labels` is the same over labelled iD samples. `accuracy` (%), `cost`
+    (samples shown to the oracle) and `cost_per_accuracy` (samples per 1 %) are the last stage's; `purity` and
+    `ambiguous_share` are shares of what was bought after the initial set; `seconds` leave out the first training, which
+    all runs of a seed but the first read from the cache. ValueError where results cannot be compared
+    (`cost_tables.check_comparable`) or the methods of a seed share no range.
     """
     table = cost_tables.prepared(df)
     runs = table.groupby(["method", "seed"], sort=False)
     first, last = runs.first(), runs.last()
     bought = last[list(cost_tables.BOUGHT)] - first[list(cost_tables.BOUGHT)]
-    total, areas = bought.sum(axis=1), _areas(table, "cost")
+    total, areas = bought.sum(axis=1), _areas(table, "cost", steps)
     found = pd.DataFrame(
         {
-            "family": first["family"],
+            **first[["family", "learner_name", "strategy_name"]],
             "area": 100 * areas["area"],
-            "area_labels": 100 * _areas(table, "n_id")["area"],
+            "area_labels": 100 * _areas(table, "n_id", steps)["area"],
             "accuracy": 100 * last["accuracy"],
             "cost": last["cost"],
             "cost_per_accuracy": last["cost"] / (100 * last["accuracy"]),
@@ -57,13 +59,27 @@ def per_run(df: pd.DataFrame) -> pd.DataFrame:
         }
     )
     found = found.join(areas[["low", "high"]]).reindex(first.index).reset_index()
-    return found[["family", "method", "seed", *NUMBERS, "low", "high"]]
+    return found[["family", "method", "learner_name", "strategy_name", "seed", *NUMBERS, "low", "high"]]
 
 
-def _areas(table: pd.DataFrame, x: str) -> pd.DataFrame:
+def _areas(table: pd.DataFrame, x: str, steps: bool) -> pd.DataFrame:
     """Areas per method and seed, each seed on the range of its own runs: they begin where its initial set ended."""
-    parts = [curves.areas(runs, x) for _, runs in table.groupby("seed")]
+    parts = [curves.areas(runs, x, steps=steps) for _, runs in table.groupby("seed")]
     return pd.concat(parts).set_index(["method", "seed"])
+
+
+def area_by_definition(df: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The difference in `area` to the baseline by both definitions, with the study's test; index `method`.
+
+    Columns `family`; `steps` and `p_steps` (the accuracy of the last finished stage counts), `linear` and `p_linear`
+    (linear between stages, the definition of version 0.1.0): mean differences in points and p after Holm. ValueError as
+    `differences`.
+    """
+    both = {name: differences(per_run(df, steps=steps), baseline) for name, steps in (("steps", 1), ("linear", 0))}
+    found = both["steps"][["family"]]
+    for name, table in both.items():
+        found = found.assign(**{name: table["mean"], f"p_{name}": table["p_holm"]})
+    return found
 
 
 def cost_to_target(df: pd.DataFrame, target: float) -> pd.DataFrame:
@@ -128,19 +144,42 @@ def differences(
 
     Columns `family`; `mean`; `low, high`, the interval of the mean at `level` (`interval`); `p` of `signed_rank`;
     `p_holm`, Holm's correction of it over the methods; `smallest_p_holm`, the smallest that `p_holm` could be with as
-    many seeds and methods (`smallest_p`); and `n_seeds`. The same results give the same numbers. ValueError as `pairs`.
+    many seeds and methods (`smallest_p`); `n_seeds`; `same_learner`, whether the method has the baseline's learner: if
+    not, the difference may be the learner's. The same results give the same numbers. ValueError as `pairs`.
     """
     wide = pairs(runs, baseline, number)
-    family = runs.drop_duplicates("method").set_index("method")["family"]
+    about = runs.drop_duplicates("method").set_index("method")
     intervals = [interval(wide[name].to_numpy(), level=level, resamples=resamples) for name in wide]
     p = np.array([signed_rank(wide[name].to_numpy()) for name in wide])
     found = pd.DataFrame(
-        {"family": [family[name] for name in wide], "mean": wide.mean().to_numpy(), "p": p, "p_holm": holm(p)},
+        {
+            "family": about.loc[wide.columns, "family"].to_numpy(),
+            "mean": wide.mean().to_numpy(),
+            "p": p,
+            "p_holm": holm(p),
+        },
         index=pd.Index(wide.columns, name="method"),
     )
     for column, values in zip(("high", "low"), np.reshape(intervals, (-1, 2)).T[::-1], strict=True):
         found.insert(2, column, values)
-    return found.assign(smallest_p_holm=smallest_p(len(wide), len(found)), n_seeds=len(wide))
+    same = (about.loc[wide.columns, "learner_name"] == about.loc[baseline, "learner_name"]).to_numpy()
+    return found.assign(smallest_p_holm=smallest_p(len(wide), len(found)), n_seeds=len(wide), same_learner=same)
+
+
+def strategy_differences(df: pd.DataFrame, number: str = "area", *, baseline: str = "random") -> pd.DataFrame:
+    """`differences` of one learner's strategies to its own baseline; index `strategy`, a strategy with its options.
+
+    ValueError where `df` has several learners, or no such baseline.
+    """
+    runs = per_run(df)
+    if runs["learner_name"].nunique() != 1:
+        raise ValueError(f"differences are of one learner, got {sorted(set(runs['learner_name']))}")
+    names = runs.drop_duplicates("method").set_index("method")["strategy_name"]
+    own = names.index[names == baseline]
+    if not len(own):
+        raise ValueError(f"no strategy {baseline!r} to compare with; there are: {'; '.join(names)}")
+    found = differences(runs, own[0], number)
+    return found.set_axis(pd.Index(names[found.index], name="strategy"), axis=0)
 
 
 def interval(difference_S: Sequence[float], *, level: float = 0.95, resamples: int = 9_999) -> tuple[float, float]:
@@ -169,11 +208,12 @@ def interval(difference_S: Sequence[float], *, level: float = 0.95, resamples: i
 def signed_rank(difference_S: Sequence[float]) -> float:
     """Two-sided p of Wilcoxon's signed-rank test of paired differences; 1 where no difference is other than 0.
 
-    Chosen over the t test because no one knows how differences of accuracy are distributed over seeds, and an outlying
-    seed must not decide. Always exact, ties included: the sums that all 2^n signs give are counted rank by rank, where
-    SciPy goes through them one by one (0.7 s for 11 tied seeds) or takes the normal distribution instead. Seeds with no
-    difference are left out, as Wilcoxon has it; differences below 1e-9 are rounding.
+    Always exact, ties included. Seeds with no difference are left out, as in Wilcoxon (1945); differences below 1e-9
+    count as none. NaN where a difference is missing.
     """
+    # Not a t test: how differences of accuracy are distributed over seeds is not known, and one outlying seed must not
+    # decide. The sums that all 2^n signs give are counted rank by rank; SciPy goes through them one by one (0.7 s for
+    # 11 tied seeds) or takes the normal distribution instead.
     values = np.round(np.asarray(difference_S, float), 9)
     values = values[values != 0]
     if np.isnan(values).any():
@@ -196,7 +236,10 @@ def smallest_p(n_seeds: int, n_methods: int = 1) -> float:
 
 
 def differences_text(found: pd.DataFrame, baseline: str, number: str = "area") -> str:
-    """What `differences` found as aligned plain text, and under it what so many seeds can show at all."""
+    """What `differences` found as aligned plain text, and below it what so many seeds can show at all.
+
+    Methods of another learner than the baseline are named.
+    """
     head = [f"{number} minus {baseline}'s", "Mean", "95 % interval", "p", "p (Holm)", "Seeds"]
     columns = [
         list(found.index),
@@ -205,22 +248,30 @@ def differences_text(found: pd.DataFrame, baseline: str, number: str = "area") -
         *([f"{p:.2g}" for p in found[column]] for column in ("p", "p_holm")),
         [str(n) for n in found["n_seeds"]],
     ]
-    note = seeds_note(int(found["n_seeds"].iloc[0]), len(found))
-    return cost_tables.aligned(head, columns, list(found["family"])) + "\n\n" + note
+    notes = [seeds_note(int(found["n_seeds"].iloc[0]), len(found)), learner_note(found, baseline)]
+    return "\n\n".join([cost_tables.aligned(head, columns, list(found["family"])), *filter(None, notes)])
 
 
-def seeds_note(n_seeds: int, n_methods: int, *, alpha: float = 0.05) -> str:
+def learner_note(found: pd.DataFrame, baseline: str) -> str:
+    """A sentence that names the methods of `differences` with another learner than the baseline; "" for none."""
+    names = list(found.index[~found["same_learner"]])
+    if not names:
+        return ""
+    return f"Of another learner than {baseline}, so that a difference may be the learner's: {', '.join(names)}."
+
+
+def seeds_note(n_seeds: int, n_methods: int, *, alpha: float = LEVEL) -> str:
     """What a signed-rank test of so many seeds, corrected for so many methods, can show at best, in a sentence."""
     alone, corrected = smallest_p(n_seeds), smallest_p(n_seeds, n_methods)
-    said = f"With {n_seeds} seed{'s' * (n_seeds > 1)} the smallest p of a signed-rank test is {alone:.2g}"
+    text = f"With {n_seeds} seed{'s' * (n_seeds > 1)} the smallest p of a signed-rank test is {alone:.2g}"
     if n_methods > 1:
-        said += f", and {corrected:.2g} after Holm's correction over {n_methods} methods"
+        text += f", and {corrected:.2g} after Holm's correction over {n_methods} methods"
     if corrected <= alpha:
-        return f"{said}."
-    return f"{said}: no difference can reach {alpha:g} before {fewest_seeds(n_methods, alpha=alpha)} seeds."
+        return f"{text}."
+    return f"{text}: no difference can reach {alpha:g} before {fewest_seeds(n_methods, alpha=alpha)} seeds."
 
 
-def fewest_seeds(n_methods: int = 1, *, alpha: float = 0.05) -> int:
+def fewest_seeds(n_methods: int = 1, *, alpha: float = LEVEL) -> int:
     """The smallest number of seeds whose `smallest_p` is at most `alpha`: 6 for one method, 10 for 25."""
     return next(n for n in range(1, 1000) if smallest_p(n, n_methods) <= alpha)
 
@@ -234,7 +285,7 @@ def holm(p_M: Sequence[float]) -> np.ndarray:
     return adjusted_M
 
 
-def power(difference_S: Sequence[float], true_difference: float, n_seeds: int, *, alpha: float = 0.05) -> float:
+def power(difference_S: Sequence[float], true_difference: float, n_seeds: int, *, alpha: float = LEVEL) -> float:
     """The probability that a two-sided paired t test of `n_seeds` seeds finds `true_difference` at level `alpha`.
 
     The standard deviation is that of the observed `difference_S`; a noncentral t distribution, so differences are taken
@@ -255,7 +306,7 @@ def seeds_needed(
     number: str = "area",
     *,
     power_wanted: float = 0.8,
-    alpha: float = 0.05,
+    alpha: float = LEVEL,
     correct: bool = True,
 ) -> pd.DataFrame:
     """How many seeds would show a difference of `true_difference` to the baseline, given the observed spread.
@@ -282,7 +333,7 @@ def seeds_of(
     comparisons: int = 1,
     *,
     power_wanted: float = 0.8,
-    alpha: float = 0.05,
+    alpha: float = LEVEL,
 ) -> float:
     """`seeds_needed` of one method among so many `comparisons`; NaN where one seed or none shows a spread."""
     difference_S = np.asarray(difference_S, float)

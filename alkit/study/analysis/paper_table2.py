@@ -29,7 +29,7 @@ TABLE_2 = {
 
 
 def beside(df: pd.DataFrame) -> pd.DataFrame:
-    """`metrics.table2` of the results `df` with the paper's numbers beside ours, one row per method of ours.
+    """`cost_tables.table2` of `df` with the paper's numbers beside ours, one row per method of ours.
 
     Columns `accuracy (%)`, `cost`, `cost / accuracy`, `cost / iD label` (1 is the floor; it alone means the same on a
     smaller pool), each "ours" (mean and, with several seeds, standard deviation) and "paper", "-" where it has no such
@@ -42,7 +42,8 @@ def beside(df: pd.DataFrame) -> pd.DataFrame:
         cost_tables.table2(df),
         {"ours": int(df["n_id"].max()), "paper": recipes.recipe(family, "paper").stop_id},
     )
-    published = [TABLE_2[family].get(name) for name in ours.index]
+    names = cost_tables.paper_names(ours.index)
+    published = [TABLE_2[family].get(names.get(name)) for name in ours.index]
     columns = {}
     for number, (column, title, digits) in enumerate(
         (("accuracy", "accuracy (%)", 2), ("cost", "cost", 0), ("cost_per_accuracy", "cost / accuracy", 2))
@@ -62,8 +63,8 @@ def _with_spread(means, deviations, digits: int) -> list[str]:
     ]
 
 
-def differences(df: pd.DataFrame, share: float) -> list[str]:
-    """What makes the pool of the results `df` another one than the paper's; with any, numbers are not comparable.
+def pool_departures(df: pd.DataFrame, share: float) -> list[str]:
+    """What makes the pool of the runs in `df` another one than the paper's; with any, numbers are not comparable.
 
     `share`: the recipe's share of the pool.
     """

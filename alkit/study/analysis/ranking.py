@@ -1,7 +1,8 @@
 """Who is better than whom: the win matrix, the performance profile and the probability of being best.
 
-All leave reference lines out: nobody could follow them, so none can win. A case is one accuracy to compare: that of one
-annotation cost, at equal steps over the costs that all ranked runs of the seed cover, after the initial set.
+All leave reference lines out, as nobody can follow them. A case is one accuracy to compare: that of the last finished
+stage (`curves`) at one annotation cost, of several at equal distances over the costs that all ranked runs of the seed
+cover, after the initial set.
 """
 
 import numpy as np
@@ -11,10 +12,8 @@ from scipy import stats
 from alkit import rng
 from alkit.study.analysis import cost_tables, curves, paired_differences
 
-LEVEL = 0.05  # of the two-sided paired t test behind a win
 
-
-def _cases(df: pd.DataFrame, checkpoints: int) -> tuple[list[str], np.ndarray]:
+def cases(df: pd.DataFrame, checkpoints: int) -> tuple[list[str], np.ndarray]:
     """The ranked methods of a table, and their accuracies (methods, seeds, checkpoints) at common annotation costs."""
     table = cost_tables.prepared(df)
     table = table[table["family"] != "reference"]
@@ -26,18 +25,18 @@ def _cases(df: pd.DataFrame, checkpoints: int) -> tuple[list[str], np.ndarray]:
         runs = [curves.knots(run, "cost") for _, run in own.groupby("method", sort=False)]
         low, high = curves.common_range(runs, "cost", f"the methods of seed {seed}")
         grid = np.linspace(low, high, checkpoints + 1)[1:]  # at the first, where all begin, they are the same
-        accuracy_MST[:, s] = [np.interp(grid, *run) for run in runs]
+        accuracy_MST[:, s] = [curves.accuracy_at(grid, *run) for run in runs]
     return names, accuracy_MST
 
 
 def _several(tables: tuple[pd.DataFrame, ...], checkpoints: int) -> list[tuple[list[str], np.ndarray]]:
     if not tables or checkpoints < 1:
         raise ValueError(f"give at least one results table and one checkpoint, got {len(tables)} and {checkpoints}")
-    return [_cases(table, checkpoints) for table in tables]
+    return [cases(table, checkpoints) for table in tables]
 
 
-def _everyone(cases: list[tuple[list[str], np.ndarray]]) -> list[str]:
-    return list(dict.fromkeys(name for names, _ in cases for name in names))
+def _everyone(settings: list[tuple[list[str], np.ndarray]]) -> list[str]:
+    return list(dict.fromkeys(name for names, _ in settings for name in names))
 
 
 def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> pd.DataFrame:
@@ -49,10 +48,10 @@ def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> pd.DataFrame:
     is good, a column with large ones is bad. The diagonal, and methods that no table has both of, are NaN. ValueError
     for a table of one seed.
     """
-    cases = _several(tables, checkpoints)
-    names = _everyone(cases)
+    settings = _several(tables, checkpoints)
+    names = _everyone(settings)
     won, held = np.zeros((len(names),) * 2), np.zeros((len(names),) * 2)
-    for own, accuracy_MST in cases:
+    for own, accuracy_MST in settings:
         if accuracy_MST.shape[1] < 2:
             raise ValueError("a win is a matter of several seeds; this table has one")
         place = np.ix_([names.index(name) for name in own], [names.index(name) for name in own])
@@ -71,7 +70,7 @@ def _beats(accuracy_MST: np.ndarray) -> np.ndarray:
     mean, error = difference.mean(2), difference.std(2, ddof=1) / np.sqrt(n)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = mean / error  # no spread: infinite, or NaN where all is equal, which is no win
-    return t > stats.t.isf(LEVEL / 2, n - 1)
+    return t > stats.t.isf(paired_differences.LEVEL / 2, n - 1)
 
 
 def performance_profile(*tables: pd.DataFrame, checkpoints: int = 10) -> pd.DataFrame:
@@ -103,8 +102,8 @@ def performance_profile(*tables: pd.DataFrame, checkpoints: int = 10) -> pd.Data
 def probability_of_best(runs: pd.DataFrame, number: str = "area", *, resamples: int = 9_999) -> pd.Series:
     """Each ranked method's probability that its mean `number` is the best, over seeds drawn again with replacement.
 
-    `runs` as `paired.per_run` returns them; all methods get the same draws (pairing kept), ties are shared. Sums to 1.
-    Best is largest or smallest as `paired.NUMBERS` says. The same results give the same numbers.
+    `runs` as `paired_differences.per_run` returns them; all methods get the same draws (pairing kept), ties are shared.
+    Sums to 1. Best is largest or smallest as `paired_differences.NUMBERS` says. The same runs give the same numbers.
     """
     if number not in paired_differences.NUMBERS:
         raise ValueError(f"number must be one of {', '.join(paired_differences.NUMBERS)}; got {number!r}")

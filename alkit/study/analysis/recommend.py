@@ -1,15 +1,16 @@
-"""What to use: the best method for each thing one may want, and sentences of a text held against the numbers.
+"""What to use: the best method for each thing one may want, and every number of every method in one table.
 
-`runs` are those of `across.per_run` or `paired.per_run`: one learner's, or a crossing's.
+`runs` are those of `paired_differences.per_run`: one learner's, or a crossing's.
 """
 
 import numpy as np
 import pandas as pd
 
 from alkit.study.analysis import cost_tables, paired_differences
-from alkit.study.analysis.claims import LEVEL, _number, _signed
+from alkit.study.analysis.claims import difference_text, number_text
+from alkit.study.analysis.paired_differences import LEVEL
 
-WANTED = {  # number of `paired.NUMBERS` -> what someone wants who looks at it
+WANTED = {  # number of `paired_differences.NUMBERS` -> what someone wants who looks at it
     "area": "most accuracy for the same money",
     "accuracy": "highest accuracy at the end, whatever it costs",
     "cost": "fewest looks for the labels",
@@ -21,9 +22,9 @@ def answers(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """The ranked method of best mean for each number of `WANTED`; index `number`.
 
     Columns `method`, `mean`, `baseline_mean`; `difference, low, high, p_holm` of the best to the baseline, from
-    `paired.differences` (0, NaN and 1 where the baseline is best); and `level`: how many other methods are not told
-    apart from the best (p at least 0.05 after Holm), a list of them by mean. The best was chosen by the same runs, so
-    what it is ahead by is on the kind side. ValueError as `paired.pairs`.
+    `paired_differences.differences` (0, NaN and 1 where the baseline is best); and `level`: a list of the methods, by
+    mean, that are not told apart from the best (p at least `LEVEL` after Holm). The best was chosen by the same runs,
+    which makes its difference to the baseline too large on average. ValueError as `paired_differences.pairs`.
     """
     ranked = runs[runs["family"] != "reference"]
     rows = {}
@@ -36,8 +37,8 @@ def answers(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
             if best != baseline
             else pd.Series({"mean": 0.0, "low": np.nan, "high": np.nan, "p_holm": 1.0})
         )
-        others = paired_differences.differences(runs, best, number)["p_holm"]
-        level = [name for name in means.index[1:] if others[name] >= LEVEL]
+        p_holm = paired_differences.differences(runs, best, number)["p_holm"]
+        level = [name for name in means.index[1:] if p_holm[name] >= LEVEL]
         rows[number] = best, means[best], means[baseline], own["mean"], own["low"], own["high"], own["p_holm"], level
     columns = ["method", "mean", "baseline_mean", "difference", "low", "high", "p_holm", "level"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("number")
@@ -47,12 +48,14 @@ def answers_text(found: pd.DataFrame, baseline: str, *, most: int = 6) -> str:
     """`answers` as a Markdown table; at most `most` of the methods that are level with the best by name."""
     lines = [f"| you want | use | it gives | {baseline} gives | not told apart from it |", "|---|---|---|---|---|"]
     for number, row in found.iterrows():
-        gain = "" if np.isnan(row["low"]) else f" ({_signed(number, row['difference'], row['low'], row['high'])})"
+        gain = (
+            "" if np.isnan(row["low"]) else f" ({difference_text(number, row['difference'], row['low'], row['high'])})"
+        )
         level = row["level"]
         names = ", ".join(f"`{name}`" for name in level[:most]) + (
             f" and {len(level) - most} more" * (len(level) > most)
         )
-        given, usual = (_number(number, row[column]) for column in ("mean", "baseline_mean"))
+        given, usual = (number_text(number, row[column]) for column in ("mean", "baseline_mean"))
         lines.append(f"| {WANTED[number]} | **`{row['method']}`** | {given}{gain} | {usual} | {names or 'none'} |")
     return "\n".join(lines)
 
@@ -60,9 +63,10 @@ def answers_text(found: pd.DataFrame, baseline: str, *, most: int = 6) -> str:
 def scores(df: pd.DataFrame, baseline: str, target: float) -> pd.DataFrame:
     """Every number of every method of a table in one place: a row per method, by family, then best area first.
 
-    Columns `family`; the means over seeds of `paired.NUMBERS`; for each `better_<number>`: 1 where the method is better
-    than the baseline (p < 0.05 after Holm), -1 where it is worse, 0 where that is not known; and of
-    `paired.median_cost_to_target`: `to_target` (infinite where fewer than half got there) and `reached`, a share.
+    Columns `family`; the means over seeds of `paired_differences.NUMBERS`; for each `better_<number>`: 1 where the
+    method is better than the baseline (p < `LEVEL` after Holm), -1 where it is worse, 0 where that is not known; and of
+    `paired_differences.median_cost_to_target`: `to_target` (infinite where fewer than half got there) and `reached`, a
+    share.
     """
     runs = paired_differences.per_run(df)
     table = runs.groupby("method", sort=False)[list(paired_differences.NUMBERS)].mean()

@@ -1,6 +1,6 @@
-"""How methods hold up from case to case: each one's difference to random, within its own pool, and where it is lost.
+"""How methods hold up from case to case: each one's difference to random on a harder pool or with poorer features.
 
-Cases (`variants`, changed recipes) are never put into one table: what they share is the difference to random.
+Results of two cases are never put into one table: what cases share is the difference to random, each within its own.
 """
 
 import json
@@ -12,9 +12,8 @@ import pandas as pd
 from alkit import benchmarks, recipes
 from alkit.benchmarks import harder_mixdigits
 from alkit.store import StoreError
-from alkit.study.analysis import cost_tables, paired_differences, select_runs
-from alkit.study.tables import COLUMNS as TABLE_COLUMNS
-from alkit.study.tables import label, read_results, results_file
+from alkit.study.analysis import cost_tables, paired_differences
+from alkit.study.tables import COLUMNS, label, read_results, results_file
 
 POOLS = (*(f"mixdigits-{name}" for name in harder_mixdigits.VARIANTS), "mixdigits")
 
@@ -50,7 +49,7 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
 
 def _whole(folder: Path, benchmark: str, profile: str, methods: set[str]) -> pd.DataFrame:
     """Runs of `methods` at their defaults on the probe, those that bought their first labels among them, if any."""
-    parts = [pd.DataFrame(columns=list(TABLE_COLUMNS))]
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
     for name, initial in (("strategies", "shared"), ("beyond", "strategy")):
         if results_file(folder, benchmark, profile, name).exists():
             table = read_results(folder, benchmark, profile, name)
@@ -81,87 +80,77 @@ def case(df: pd.DataFrame) -> str:
     return f"{', '.join(words)}: {', '.join(held)}"
 
 
-def differences(df: pd.DataFrame, *, baseline: str = "random") -> pd.DataFrame:
-    """Each method of one case minus the baseline, in the mean accuracy (points) over the costs that both cover.
+def against_baseline(df: pd.DataFrame, *, baseline: str = "random") -> pd.DataFrame:
+    """Each method of one case minus the baseline, in the mean accuracy (points) over the costs that the two cover.
 
     Index `method`: the strategy with its options, and `OWN_START` where it chose the initial set too. Columns `family`,
-    `mean`, `low, high` (the 95 % bootstrap interval of `paired`), `sure` (that interval leaves 0 out; no correction
-    over methods or cases), `n_seeds`, and `before` and `after`: in how many seeds the two runs share no cost, because
-    the method had finished before the baseline's first stage, or began after its last. Where there are such seeds,
-    there is no number (NaN): seeds left out would choose the result.
-
-    What is compared: method and baseline alone, so that no other method narrows the range, and run with run of the same
-    seed, from the later first cost to the earlier last cost of the two. Under `initial="shared"` the two begin with the
-    same samples for the same money. A method under `initial="strategy"` does not: it is held against the baseline's run
-    under "shared" with the same features (of stage 0) but other first labels. What it paid for its own is part of its
-    cost; the accuracy it had before the baseline's first stage counts for nothing, nor what it had after the earlier
-    end. ValueError where results cannot be compared (`metrics.check_comparable`), learners are mixed, or the baseline
-    is not there under "shared".
+    `mean, low, high` (`paired_differences.differences`), `p`, `p_holm` (Holm's correction over the case's methods),
+    `sure` (the study's test tells the two apart: `p_holm` < `LEVEL`), `n_seeds`, and `before` and `after`: in how many
+    seeds the two share no cost, as the method ended before the baseline's first stage, or began after its last. Where
+    there are such seeds there is no number (NaN). ValueError where results cannot be compared
+    (`cost_tables.check_comparable`), learners are mixed, or there is no baseline under `initial="shared"`.
     """
+    # Method and baseline alone, so that no third method narrows the range. Seeds without a common cost are not left
+    # out, as that would choose the result. Under initial="strategy" a method has other first labels than the baseline's
+    # run, but the same stage-0 features, pool and test images; what it paid for them is part of its cost.
     table = cost_tables.prepared(df)
-    if len(learners := sorted(set(zip(table["learner"], _options(table, "learner").map(str), strict=True)))) > 1:
+    if len(learners := sorted(set(table["learner_name"]))) > 1:
         raise ValueError(f"a case is one learner's, got {learners}; select one")
-    table = table[table["family"] != "reference"].assign(column=_columns)
+    table = table[table["family"] != "reference"].assign(column=_names_in_case)
     if baseline not in set(table["column"]):
         raise ValueError(f"no {baseline!r} under initial='shared'; there are: {'; '.join(dict.fromkeys(table.column))}")
     rows = {}
     for name in dict.fromkeys(table["column"]):
         if name != baseline:
             rows[name] = _difference(table[table["column"].isin([baseline, name])], baseline)
-    columns = ["family", "mean", "low", "high", "n_seeds", "before", "after"]
+    columns = ["family", "mean", "low", "high", "p", "n_seeds", "before", "after"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("method")
-    found.insert(4, "sure", (found["low"] > 0) | (found["high"] < 0))
+    known = found["p"].notna()
+    p_holm = pd.Series(paired_differences.holm(found.loc[known, "p"]), index=found.index[known])
+    found.insert(5, "p_holm", p_holm.reindex(found.index))
+    found.insert(6, "sure", found["p_holm"] < paired_differences.LEVEL)
     return found
 
 
 def _difference(pair: pd.DataFrame, baseline: str) -> tuple:
-    """`family, mean, low, high, n_seeds, before, after` of the two methods in `pair`."""
+    """`family, mean, low, high, p, n_seeds, before, after` of the two methods in `pair`."""
     is_zero, nothing = pair["column"] == baseline, float("nan")
     own, zero = (pair[mask].groupby("seed")["cost"].agg(["min", "max"]) for mask in (~is_zero, is_zero))
     before, after = int((own["max"] <= zero["min"]).sum()), int((own["min"] >= zero["max"]).sum())
     family = pair.loc[~is_zero, "family"].iloc[0]
     if before or after:
-        return family, nothing, nothing, nothing, len(own), before, after
-    found = paired_differences.differences(
-        paired_differences.per_run(pair), cost_tables.method(pair)[is_zero].iloc[0]
-    ).iloc[0]
-    return family, found["mean"], found["low"], found["high"], len(own), 0, 0
+        return family, nothing, nothing, nothing, nothing, len(own), before, after
+    runs = paired_differences.per_run(pair)
+    found = paired_differences.differences(runs, cost_tables.method(pair)[is_zero].iloc[0]).iloc[0]
+    return family, found["mean"], found["low"], found["high"], found["p"], len(own), 0, 0
 
 
-def _options(df: pd.DataFrame, part: str) -> pd.Series:
-    return df["options"].map(lambda text: json.loads(text).get(part, {}))
-
-
-def _columns(df: pd.DataFrame) -> list[str]:
-    """What the methods are called here: one learner's strategies, and who chose their initial set."""
+def _names_in_case(df: pd.DataFrame) -> list[str]:
+    """What the methods of one learner are called here: strategies, and who chose their initial set."""
     start = {"shared": "", "strategy": f", {OWN_START}"}
-    rows = zip(df["strategy"], _options(df, "strategy"), df["initial"], strict=True)
-    return [
-        select_runs.with_options(name, given) + start.get(initial, f", initial={initial}")
-        for name, given, initial in rows
-    ]
+    rows = zip(df["strategy_name"], df["initial"], strict=True)
+    return [name + start.get(initial, f", initial={initial}") for name, initial in rows]
 
 
 def compared(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> pd.DataFrame:
-    """`differences` of every case, one under the other: columns `case`, `method` and those. ValueError for no case."""
+    """`against_baseline` of every case, one under the other, with the columns `case` and `method` before its own.
+
+    ValueError for no case.
+    """
     if not cases:
         raise ValueError("there is no case to compare methods in")
-    parts = [
-        differences(df, baseline=baseline).reset_index().assign(case=name)[["case", "method", *COLUMNS]]
-        for name, df in cases.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
+    parts = [against_baseline(df, baseline=baseline).reset_index().assign(case=name) for name, df in cases.items()]
+    found = pd.concat(parts, ignore_index=True)
+    return found[["case", *found.columns.drop("case")]]
 
 
 def tally(found: pd.DataFrame) -> pd.DataFrame:
     """In how many cases of a `compared` each method is `ahead` of the baseline, `level` with it, `behind` it.
 
-    `level`: the interval holds 0; `apart`: no cost is shared, so that there is no number. Index `method`, by `ahead`.
+    `ahead` and `behind`: told apart by the study's test; `level`: not told apart; `apart`: no cost is shared, so that
+    there is no number. Index `method`, by `ahead`.
     """
     sign = found["mean"].gt(0).map({True: "ahead", False: "behind"}).where(found["sure"], "level")
     sign = sign.where(found["mean"].notna(), "apart")
     counts = pd.crosstab(found["method"], sign).reindex(columns=["ahead", "level", "behind", "apart"], fill_value=0)
     return counts.sort_values(["ahead", "level"], ascending=False, kind="stable").rename_axis(columns=None)
-
-
-COLUMNS = ("family", "mean", "low", "high", "sure", "n_seeds", "before", "after")

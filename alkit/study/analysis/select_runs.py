@@ -2,13 +2,17 @@
 
 Tables overlap (notebook 4's six methods are in a sweep of all strategies again) and differ in their seeds. Here each
 method is taken from one table, never mixed from several, and a set of methods is cut to seeds that all of them have.
-Whether they may be compared at all is left to `metrics.check_comparable`, which everything after this calls.
+Whether they may be compared at all is left to `cost_tables.check_comparable`, which everything after this calls.
+
+Seeds on which options were chosen say nothing about how well the choice holds: `DEVELOPMENT_SEEDS` and the seeds of
+tables that count are kept apart.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
+import numpy as np
 import pandas as pd
 
 from alkit import paths
@@ -20,10 +24,22 @@ from alkit.study.tables import COLUMNS, label, named, read_results
 METHOD = ["learner", "strategy", "options"]  # what tells two methods of one protocol apart
 
 
+DEVELOPMENT_SEEDS = {  # of a pool and its variants: those that choices were made on (figures/results/beyond-log.md)
+    "mixdigits": frozenset([*range(5), *range(100, 110)]),
+    "mixmnist": frozenset([0, 100]),
+}
+
+
+COUNTING_SEEDS = range(20, 31)  # of sweeps whose tables count
+
+
+UNTIL = "0.1.0"  # tables of this version were made before development seeds were kept apart
+
+
 SWEEPS = paths.ROOT / "notebooks" / "sweeps"
 
 
-APART = ("beyond",)  # names of tables of one strategy's variants, which stand in no comparison of strategies
+APART = ("beyond",)  # names of tables of one strategy's ablations, which stand in no comparison of strategies
 
 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
@@ -67,12 +83,38 @@ def _cells(benchmark: str, profile: str) -> Iterator[dict]:
             yield from plan.rows(plan.Planned(cell, folder, pool))
 
 
+def development_seeds(benchmark: str) -> frozenset[int]:
+    """The seeds that choices were made on, of a pool or the pool that it is a variant of; may be empty."""
+    return DEVELOPMENT_SEEDS.get(benchmark.partition("-")[0], frozenset())
+
+
+def development_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """Those rows of a result table that no comparison may count: development seeds, in a version that tells them apart.
+
+    Tables of version 0.1.0 are exempt: they were made before.
+    """
+    chosen_on = [seed in development_seeds(name) for name, seed in zip(table["benchmark"], table["seed"], strict=True)]
+    return table[np.array(chosen_on, bool) & (table["version"] != UNTIL).to_numpy()]
+
+
+def development_note(benchmark: str) -> str:
+    """A sentence on the seeds that choices were made on, and that pool and test images are the same; "" for none."""
+    seeds = sorted(development_seeds(benchmark))
+    if not seeds:
+        return ""
+    starts = [seed for seed in seeds if seed - 1 not in seeds]
+    ends = [seed for seed in seeds if seed + 1 not in seeds]
+    spans = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+    return f"Options were chosen on seeds {', '.join(spans)}: same pool and test images, other first labels."
+
+
 def union(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The runs of all tables under the default protocol, with the names of what tells them apart.
 
-    Left out: other initial protocols, other ends of a stage, changed recipes; they answer other questions. Every method
-    is taken whole from the table that has most seeds of it, of several the first. Adds the columns `table`, `method`
-    (as `metrics.method`), `learner_name` and `strategy_name` (each with its options). ValueError where nothing is left.
+    Left out: other initial protocols, other ends of a stage, changed recipes; they answer other questions. A strategy
+    with and without the auxiliary filter is two. Every method is taken whole from the table that has most seeds of it,
+    of several the first. Adds the column `table` and those of `cost_tables.with_names`. ValueError where nothing is
+    left.
     """
     plain = [table[_plain(table)].assign(table=name) for name, table in found.items()]
     if not any(map(len, plain)):
@@ -81,26 +123,14 @@ def union(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     seeds = rows.groupby([*METHOD, "table"], sort=False)["seed"].nunique().reset_index()
     best = seeds.loc[seeds.groupby(METHOD, sort=False)["seed"].idxmax(), [*METHOD, "table"]]
     rows = rows.merge(best, on=[*METHOD, "table"])
-    options = [json.loads(text) for text in rows["options"]]
-    return rows.assign(
-        method=cost_tables.method(rows),
-        learner_name=[
-            with_options(name, own.get("learner", {})) for name, own in zip(rows["learner"], options, strict=True)
-        ],
-        strategy_name=[
-            with_options(name, own.get("strategy", {})) for name, own in zip(rows["strategy"], options, strict=True)
-        ],
-    )
+    return cost_tables.with_names(rows)
 
 
 def _plain(table: pd.DataFrame) -> pd.Series:
     given = table["options"].map(lambda text: set(json.loads(text)))
-    return (table["initial"] == "shared") & given.map(lambda names: names <= {"learner", "strategy"})
-
-
-def with_options(name: str, options: Mapping) -> str:
-    """A learner's or strategy's name and those of its options that are given: "distance_cl, radius=0.1"."""
-    return ", ".join([name, *(f"{key}={value}" for key, value in sorted(options.items()))])
+    return (table["initial"] == "shared") & given.map(
+        lambda names: names <= {"learner", "strategy", "auxiliary_filter"}
+    )
 
 
 def balanced(df: pd.DataFrame, by: str = "method", *, baseline: str | None = None) -> pd.DataFrame:
@@ -134,8 +164,11 @@ def of_learner(df: pd.DataFrame, learner: str, *, baseline: str = "random") -> p
 
 
 def paper_rows(df: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the paper's own pairings of learner and strategy with the seeds that all of these have, if any."""
-    rows = df[df["method"].isin(set(cost_tables.PAPER_METHODS.values()))]
+    """The runs of the paper's own pairings of learner and strategy with the seeds that all of these have, if any.
+
+    They have two learners: a difference between two of them may be the learners' (`cost_tables.learners_note`).
+    """
+    rows = df[df["method"].isin(cost_tables.paper_names(df["method"]))]
     if rows.empty:
         return rows
     shared = rows.groupby("method")["seed"].agg(frozenset).agg(lambda seeds: frozenset.intersection(*seeds))
@@ -162,10 +195,10 @@ def fullest(df: pd.DataFrame, *, baseline: str = "random") -> str:
 def inventory(df: pd.DataFrame, benchmark: str) -> pd.DataFrame:
     """What a `union` holds of each learner, and what the benchmark's committed sweep asks for; index `learner`.
 
-    Columns `strategies`, `seeds` ("5", or "5 to 20"), `runs`, `wanted` (runs of the sweep), `missing` (those of them
-    that the tables do not have) and `tables`.
+    Columns `strategies`, `seeds` ("5", or "5 to 20"), `runs`, `development` (runs of them at `development_seeds`),
+    `wanted` (runs of the sweep), `missing` (those of them that the tables do not have) and `tables`.
     """
-    wanted, rows = _wanted(benchmark), {}
+    wanted, chosen_on, rows = _wanted(benchmark), development_seeds(benchmark), {}
     for name in dict.fromkeys([*df["learner_name"], *(learner for learner, *_ in wanted)]):
         own = df[df["learner_name"] == name]
         seeds = own.groupby("strategy_name")["seed"].nunique()
@@ -173,8 +206,9 @@ def inventory(df: pd.DataFrame, benchmark: str) -> pd.DataFrame:
         have = set(zip(own["learner_name"], own["strategy_name"], own["seed"], strict=True))
         span = " to ".join(str(n) for n in sorted({seeds.min(), seeds.max()})) if len(seeds) else "-"
         places = ", ".join(dict.fromkeys(own["table"])) or "-"
-        rows[name] = len(seeds), span, len(have), len(asked), len(asked - have), places
-    columns = ["strategies", "seeds", "runs", "wanted", "missing", "tables"]
+        development = sum(seed in chosen_on for *_, seed in have)
+        rows[name] = len(seeds), span, len(have), development, len(asked), len(asked - have), places
+    columns = ["strategies", "seeds", "runs", "development", "wanted", "missing", "tables"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("learner")
 
 
@@ -186,8 +220,8 @@ def _wanted(benchmark: str) -> set[tuple[str, str, int]]:
     cells = grid.cells(grid.read(file)) if file.exists() else []
     return {
         (
-            with_options(cell.learner, cell.learner_options),
-            with_options(cell.strategy, cell.strategy_options),
+            cost_tables.learner_name(cell.learner, cell.learner_options),
+            cost_tables.strategy_name(cell.strategy, cell.strategy_options, cost_tables.filter_option(cell.options)),
             cell.seed,
         )
         for cell in cells

@@ -15,11 +15,8 @@ from alkit.study.analysis import paired_differences, select_runs
 PARTS = ("learner", "strategy", "learner x strategy", "seed", "rest")
 
 
-LEVEL = 0.05
-
-
 def crossings(df: pd.DataFrame, *, baseline: str = "random") -> list[pd.DataFrame]:
-    """The sets of runs in `df` (an `evidence.union`) where every strategy was run on every learner with every seed.
+    """The sets of runs in `df` (a `select_runs.union`) where every strategy was run on every learner with every seed.
 
     One for each set of two or more learners that share the baseline and another strategy, most runs first; a set that
     is part of another is left out.
@@ -43,21 +40,15 @@ def _runs(df: pd.DataFrame) -> set[tuple]:
     return set(zip(df["learner_name"], df["strategy_name"], df["seed"], strict=True))
 
 
-def per_run(df: pd.DataFrame) -> pd.DataFrame:
-    """`paired.per_run` of runs out of an `evidence.union`, with the columns `learner_name` and `strategy_name`."""
-    names = df.drop_duplicates("method").set_index("method")[["learner_name", "strategy_name"]]
-    return paired_differences.per_run(df).join(names, on="method")
-
-
 def shares(runs: pd.DataFrame, number: str = "area") -> pd.DataFrame:
     """How much of the spread of `number` over all runs is the learner's, the strategy's, the seed's; index `part`.
 
-    `runs` is `per_run` of one of `crossings`; reference lines are left out. Column `share` is the part's sum of squares
-    over the total (eta squared): how far the means of the learners lie apart, and so on. In a complete design these add
-    up to 1. "learner x strategy" is what a strategy gains on one learner and not on another; "rest" is what a seed does
-    to single runs. `chance` is the share that means of pure noise, as large as the rest, would be expected to have: its
-    degrees of freedom times the mean square of the rest. What a share is depends on which learners and strategies are
-    there: it describes this table. ValueError for a number that there is not, or a design that is not complete.
+    `runs` is `per_run` of one of `crossings`; a learner counts with its options; reference lines are left out. `share`:
+    the part's sum of squares over the total (eta squared); in a complete design these add up to 1. "learner x strategy"
+    is what a strategy gains on one learner and not on another, "rest" what a seed does to single runs. `chance`: the
+    share that pure noise as large as the rest would be expected to have (degrees of freedom times the mean square of
+    the rest). Shares describe the learners and strategies of this table alone. ValueError for an unknown number, or a
+    design that is not complete.
     """
     if number not in paired_differences.NUMBERS:
         raise ValueError(f"number must be one of {', '.join(paired_differences.NUMBERS)}; got {number!r}")
@@ -84,26 +75,11 @@ def shares(runs: pd.DataFrame, number: str = "area") -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.Index(PARTS, name="part"))
 
 
-def differences(df: pd.DataFrame, number: str = "area", *, baseline: str = "random") -> pd.DataFrame:
-    """`paired.differences` of one learner's strategies to its own baseline; index `strategy_name`.
-
-    ValueError where `df` has several learners, or no such baseline.
-    """
-    runs = per_run(df)
-    if runs["learner_name"].nunique() != 1:
-        raise ValueError(f"differences are of one learner, got {sorted(set(runs['learner_name']))}")
-    names = runs.drop_duplicates("method").set_index("method")["strategy_name"]
-    own = names.index[names == baseline]
-    if not len(own):
-        raise ValueError(f"no strategy {baseline!r} to compare with; there are: {'; '.join(names)}")
-    found = paired_differences.differences(runs, own[0], number)
-    return found.set_axis(pd.Index(names[found.index], name="strategy"), axis=0)
-
-
 def agreement(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """The strategies that two tables of `differences` share: `family` and each table's `mean, low, high, p_holm`.
+    """The strategies in both of two tables of `paired_differences.strategy_differences`, side by side.
 
-    Columns end in `_one` and `_other`. ValueError where they share none, or one has a single seed and so no interval.
+    Columns `family` and each table's `mean, low, high, p_holm`, ending in `_one` and `_other`. ValueError where they
+    share none, or one has a single seed and so no interval.
     """
     if (few := min(one["n_seeds"].min(), other["n_seeds"].min())) < 2:
         raise ValueError(f"a difference needs an interval, and so several seeds; got {few}")
@@ -116,13 +92,14 @@ def agreement(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(df: pd.DataFrame, *, baseline: str = "random") -> list[pd.DataFrame]:
-    """`per_run` of every set of runs in `df` (an `evidence.union`) that may be compared: learner by learner, crossings.
+    """`per_run` of every set of runs in `df` (a `select_runs.union`) that may be compared: by learner, crossings.
 
     A learner whose strategies were run without the baseline has none.
     """
     learners = dict.fromkeys(df.loc[df["strategy_name"] == baseline, "learner_name"])
     sets = [select_runs.of_learner(df, learner, baseline=baseline) for learner in learners]
-    return [per_run(rows) for rows in [*sets, *crossings(df, baseline=baseline)] if rows["method"].nunique() > 1]
+    sets = [rows for rows in [*sets, *crossings(df, baseline=baseline)] if rows["method"].nunique() > 1]
+    return [paired_differences.per_run(rows) for rows in sets]
 
 
 def verdict(joint: pd.DataFrame) -> dict:
@@ -134,7 +111,7 @@ def verdict(joint: pd.DataFrame) -> dict:
     """
     x, y = joint["mean_one"], joint["mean_other"]
     rho, p = stats.spearmanr(x, y) if len(joint) > 2 else (np.nan, np.nan)
-    sure = (joint["p_holm_one"] < LEVEL).astype(int) + (joint["p_holm_other"] < LEVEL)
+    sure = joint[["p_holm_one", "p_holm_other"]].lt(paired_differences.LEVEL).sum(axis=1)
     same = np.sign(x) == np.sign(y)
     return {
         "strategies": len(joint),

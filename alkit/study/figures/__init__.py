@@ -10,9 +10,9 @@ from alkit.study.figures.comparison import paired_differences, performance_profi
 from alkit.study.figures.features import acquisition, feature_space
 from alkit.study.figures.files import save
 from alkit.study.figures.images import ambiguous_votes, augmentations, samples
+from alkit.study.figures.measurements import composition, curves, losses, seconds
 from alkit.study.figures.our_strategy import ablation, toy_answer, toy_idea, toy_moments
 from alkit.study.figures.recommend import best, scorecard, seeds_for
-from alkit.study.figures.results import composition, curves, losses, seconds
 from alkit.study.figures.robustness import robustness_map
 from alkit.study.figures.strategies import bought, plane, toy_picks
 from alkit.study.figures.variance import agreement, learners, shares

@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 
 from alkit.explorer.palette import FAINT, FAMILY_STYLE, PALETTE, TEXT
 from alkit.study.analysis import cost_tables, ranking
-from alkit.study.analysis.paired_differences import NUMBERS, differences, per_run, seeds_note
-from alkit.study.figures.results import about
+from alkit.study.analysis.paired_differences import LEVEL, NUMBERS, differences, learner_note, per_run, seeds_note
+from alkit.study.figures.measurements import about
 from alkit.study.figures.style import highlighted, layout, method_styles
 
-UNITS = {
+AXIS_TITLES = {  # of the numbers of a run
     "area": "mean accuracy over the common costs (points)",
     "area_labels": "mean accuracy over the labelled iD samples (points)",
     "accuracy": "final accuracy (points)",
@@ -28,9 +28,10 @@ ROW = 24  # px
 
 
 def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figure:
-    """Forest plot of `paired.differences` to `baseline`: a mean and its interval per method, by family, best on top.
+    """Forest plot of `differences` to `baseline`: a mean and its interval per method, by family, best on top.
 
-    Filled: p < 0.05 after Holm's correction. `number`: one of `paired.NUMBERS`. ValueError as there.
+    Filled: p < 0.05 after Holm's correction. Methods of another learner than the baseline are named. `number`: one of
+    `NUMBERS`. ValueError as `analysis.paired_differences.differences`.
     """
     table = differences(per_run(df), baseline, number)
     table = _sorted_within_families(table, better_is_more=NUMBERS[number])
@@ -38,7 +39,7 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
     fig = go.Figure()
     for family in families:
         rows, (colour, symbol) = table[table["family"] == family], FAMILY_STYLE[family]
-        significant = rows["p_holm"] < ranking.LEVEL
+        significant = rows["p_holm"] < LEVEL
         fig.add_trace(
             go.Scatter(
                 x=rows["mean"],
@@ -66,10 +67,11 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
             )
         )
     fig.add_vline(0, line=dict(color=TEXT, width=1.5, dash="dot"))
-    fig.update_xaxes(title_text=f"{UNITS[number]}, minus {baseline}'s")
+    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {baseline}'s")
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(table.index), showgrid=False)
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
-    note = seeds_note(int(table["n_seeds"].iloc[0]), len(table))
+    notes = [seeds_note(int(table["n_seeds"].iloc[0]), len(table)), learner_note(table, baseline)]
+    note = "<br>".join(filter(None, notes))
     wins = "more is better" if NUMBERS[number] else "less is better"
     return layout(
         fig,

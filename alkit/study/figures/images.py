@@ -132,8 +132,8 @@ def _class(i: int, labels, class_names) -> str:
 def ambiguous_votes(images_N1HW, votes_NV, class_names: Sequence[str], *, n: int = 8) -> go.Figure:
     """The first `n` images, each above the votes of its V classifiers (Kim et al. 2023, Figure 2).
 
-    `votes_NV` holds class numbers, and `pools.NO_VOTE` for what is none of the classes, which is not drawn. ValueError
-    if another number has no name.
+    `votes_NV` holds class numbers, and `benchmarks.NO_VOTE` for what is none of the classes, which is not drawn.
+    ValueError if another number has no name.
     """
     images, votes, names = np.asarray(images_N1HW)[:n], np.asarray(votes_NV)[:n], [str(name) for name in class_names]
     if len(images) != len(votes) or not len(votes):

@@ -1,4 +1,4 @@
-"""Figures of what was measured: losses, accuracy against cost, what was bought, and where the time went."""
+"""Figures of what was measured: losses, accuracy against annotation cost, what was bought, and seconds."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, PALETTE, TEXT
 from alkit.study.analysis import cost_tables
-from alkit.study.analysis.curves import area, curve
+from alkit.study.analysis.curves import area, curve, staircase
 from alkit.study.figures.style import highlighted, layout, method_styles, reference_styles, transparent
 
 HATCH = dict(size=5, fillmode="overlay", fgcolor="#ffffff", fgopacity=0.55, solidity=0.3)
@@ -62,23 +62,33 @@ def losses(history: Sequence[dict]) -> go.Figure:
     )
 
 
-def about(df: pd.DataFrame) -> str:
-    """ "mixdigits, laptop profile, 5 seeds": what a figure's subtitle says of the results that it shows."""
+def origin(df: pd.DataFrame) -> str:
+    """ "mixdigits, laptop profile, 5 seeds": where the runs of a figure come from, for its subtitle."""
     n = df["seed"].nunique()
     return f"{df['benchmark'].iloc[0]}, {df['profile'].iloc[0]} profile, {n} seed{'s' * (n > 1)}"
+
+
+def about(df: pd.DataFrame) -> str:
+    """`origin` with the learner; where methods have different ones, that a difference may be the learners'."""
+    learners = sorted(set(cost_tables.with_names(df)["learner_name"]))
+    if len(learners) == 1:
+        return f"{origin(df)}, learner {learners[0]}"
+    return f"{origin(df)}; different learners ({', '.join(learners)}): a difference may be the learners'"
 
 
 def curves(
     df: pd.DataFrame, *, x: str = "cost", log_cost: bool = False, highlight: Sequence[str] | None = None
 ) -> go.Figure:
-    """Accuracy against annotation cost (or `x="n_id"`) per method (Kim et al. 2023, Figure 4), from the results table.
+    """Accuracy against annotation cost (or `x="n_id"`) per method (Kim et al. 2023, Figure 4), from the result table.
 
-    Lines and bands are `metrics.curve`: mean and +- 1 sample standard deviation over seeds where all seeds have values.
-    A large marker is the mean of the last stage, the row of Table 2. `highlight`: the methods in colour, the others
-    grey; None: all of eight or fewer, else the six of the largest area (`metrics.area`). Reference lines are broken
-    grey lines without a band, named as such. ValueError for a name that is not there.
+    Lines and bands are `analysis.curves.curve`: mean and +- 1 sample standard deviation over seeds where all seeds have
+    values; steps over cost, as a stage counts when it is finished, and straight between stages over labels. A large
+    marker is the mean of the last stage, the row of Table 2. `highlight`: the methods in colour, the others grey; None:
+    all of eight or fewer, else the six of the largest area. Reference lines are broken grey lines without a band, named
+    as such. ValueError for a name that is not there.
     """
-    table, last = curve(df, x), cost_tables.table2(df)
+    steps = x == "cost"
+    table, last = curve(df, x, steps=steps), cost_tables.table2(df)
     lines, fig = list(last.index[last["family"] == "reference"]), go.Figure()
     ranked = [name for name in last.index if name not in lines]
     worth = area(df, x).groupby("method")["area"].mean() if len(ranked) > 8 and highlight is None else {}
@@ -92,11 +102,12 @@ def curves(
     spread = " \u00b1 %{customdata:.2f}" if several else ""
     for name, rows in table.groupby("method", sort=False):
         if several and name in shown:
-            band = np.concatenate([rows["mean"] + rows["sd"], (rows["mean"] - rows["sd"])[::-1]]) * 100
+            edges = [(rows["x"].to_numpy(), (rows["mean"] + side * rows["sd"]).to_numpy()) for side in (1, -1)]
+            (x_up, up), (x_down, down) = (staircase(*edge) if steps else edge for edge in edges)
             fig.add_trace(
                 go.Scatter(
-                    x=np.concatenate([rows["x"], rows["x"][::-1]]),
-                    y=band,
+                    x=np.concatenate([x_up, x_down[::-1]]),
+                    y=100 * np.concatenate([up, down[::-1]]),
                     fill="toself",
                     mode="lines",
                     line_width=0,
@@ -116,7 +127,12 @@ def curves(
                 showlegend=None if name in {*shown, *lines} else False,
                 legendgroup=name,
                 mode="lines+markers" if name in {*shown, *lines} else "lines",
-                line=dict(color=colour, dash=dash, width=2.5 if name in {*shown, *lines} else 1.5),
+                line=dict(
+                    color=colour,
+                    dash=dash,
+                    width=2.5 if name in {*shown, *lines} else 1.5,
+                    shape="hv" if steps else "linear",
+                ),
                 customdata=rows["sd"] * 100,
                 marker=dict(symbol=symbol, size=8, maxdisplayed=7),
                 hovertemplate=f"{name}<br>%{{x:,.0f}} samples: %{{y:.2f}}{spread} %<extra></extra>",
@@ -155,12 +171,13 @@ def curves(
     fig.update_layout(legend=dict(orientation="h", x=0, y=-0.18, yanchor="top", itemwidth=55))
     if log_cost:
         fig.update_xaxes(**_log_ticks(table["x"].min(), df[x].max()))
+    step = "at each cost the last finished stage; " if steps else ""
     band = "band: mean \u00b1 1 standard deviation where all seeds have values; " if several else ""
     grey = len(ranked) - len(shown)
     return layout(
         fig,
         f"Accuracy against {'annotation cost' if x == 'cost' else 'labelled iD samples'}",
-        f"{about(df)}; {band}large marker: mean of the last stage"
+        f"{about(df)}; {step}{band}large marker: mean of the last stage"
         + (f"<br>grey: the other {grey} methods" if grey else ""),
         540,
         top=125 if grey else 105,

@@ -1,4 +1,4 @@
-"""Figures of our own strategy: what it knows when it asks on the toy pool, what an answer does, what a part earns."""
+"""Figures of `cautious_coverage`: its state at a question on the toy pool, what an answer changes, its ablations."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,16 @@ from plotly.subplots import make_subplots
 
 from alkit.acquisition import NOT_ASKED
 from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, PALETTE, TEXT
-from alkit.study.analysis import paired_differences
-from alkit.study.analysis.our_strategy import Snapshot, variants
+from alkit.study.analysis import paired_differences, select_runs
+from alkit.study.analysis.our_strategy import Snapshot, ablation_runs
 from alkit.study.analysis.our_strategy import ablation as ablation_table
-from alkit.study.analysis.ranking import LEVEL
+from alkit.study.analysis.paired_differences import LEVEL
 from alkit.study.analysis.toy_pool import N_CLASSES, Toy
-from alkit.study.figures.comparison import ROW, UNITS
-from alkit.study.figures.results import about
+from alkit.study.figures.comparison import AXIS_TITLES, ROW
+from alkit.study.figures.measurements import about
 from alkit.study.figures.style import layout, transparent
 
-LOW, HIGH = "rgba(122,122,122,0.22)", PALETTE[0]  # of a value: hardly there, and plain to see
+LOW, HIGH = "rgba(122,122,122,0.22)", PALETTE[0]  # colours of low and high values
 
 
 ASKED = "#e0a400"  # of the next question; a star besides
@@ -162,9 +162,9 @@ def _marks(pool: Toy, own: np.ndarray, *, name: str = "", **marker) -> go.Scatte
 
 
 def ablation(df: pd.DataFrame, numbers: Sequence[str] = ("area", "cost")) -> go.Figure:
-    """`beyond.ablation`: what each variant does to several numbers, paired by seed, with intervals; a panel per number.
+    """What each ablation does to several numbers, paired by seed, with intervals; a panel per number.
 
-    Filled: p < 0.05 after Holm. ValueError as there, and for one seed, which has no interval.
+    Filled: p < 0.05 after Holm. ValueError as `analysis.our_strategy.ablation`, and for one seed: it has no interval.
     """
     tables = {number: ablation_table(df, number) for number in numbers}
     first = tables[numbers[0]]
@@ -202,16 +202,20 @@ def ablation(df: pd.DataFrame, numbers: Sequence[str] = ("area", "cost")) -> go.
             col,
         )
         wins = "more is better" if paired_differences.NUMBERS[number] else "less is better"
-        fig.update_xaxes(title_text=f"{UNITS[number]}<br>minus the whole strategy's; {wins}", row=1, col=col)
+        fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}<br>minus the whole strategy's; {wins}", row=1, col=col)
         fig.add_vline(0, line=dict(color=TEXT, width=1.5, dash="dot"), row=1, col=col)
     fig.update_yaxes(autorange="reversed", showgrid=False)
+    notes = [
+        paired_differences.seeds_note(n_seeds, len(first)),
+        select_runs.development_note(df["benchmark"].iloc[0]),
+    ]
     return layout(
         fig,
         "What is each ingredient worth?",
-        f"{about(variants(df))}; mean and 95 % bootstrap interval, paired by seed; filled: p < 0.05 after "
+        f"{about(ablation_runs(df))}; mean and 95 % bootstrap interval, paired by seed; filled: p < 0.05 after "
         "Holm<br>"
-        f"<span style='font-size:12px'>{paired_differences.seeds_note(n_seeds, len(first))}</span>",
-        215 + int(1.3 * ROW) * len(first),
-        top=115,
+        f"<span style='font-size:12px'>{'<br>'.join(filter(None, notes))}</span>",
+        235 + int(1.3 * ROW) * len(first),
+        top=135,
         bottom=80,
     )

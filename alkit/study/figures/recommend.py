@@ -1,4 +1,4 @@
-"""Figures to choose by: every number of every method, who is likely best at what, and what the seeds can show."""
+"""Figures for a recommendation: all numbers of all methods, the probability of being best, the seeds needed."""
 
 import numpy as np
 import pandas as pd
@@ -6,16 +6,15 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import FAMILY_STYLE, PALETTE, TEXT
-from alkit.study.analysis import paired_differences, ranking, recommend
-from alkit.study.figures.comparison import ROW, UNITS
-from alkit.study.figures.results import about
-from alkit.study.figures.strategies import short
+from alkit.study.analysis import cost_tables, paired_differences, ranking, recommend
+from alkit.study.figures.comparison import AXIS_TITLES, ROW
+from alkit.study.figures.measurements import about
 from alkit.study.figures.style import layout, transparent
 
 BETTER, NEITHER, WORSE = PALETTE[0], "rgba(0,0,0,0)", PALETTE[8]
 
 
-COLUMNS = {  # of the scorecard: title, format
+SCORECARD = {  # of the scorecard: title, format
     "area": ("accuracy,<br>same<br>money", "{:.1f}"),
     "area_labels": ("accuracy,<br>same<br>labels", "{:.1f}"),
     "accuracy": ("final<br>accuracy", "{:.1f}"),
@@ -32,21 +31,22 @@ DIFFERENCES = np.geomspace(0.2, 5, 13)  # points of accuracy, or any other numbe
 
 
 def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
-    """`choice.scores` as a table: a row per method, a column per number; better and worse than the baseline marked.
+    """`recommend.scores` as a table: a row per method, a column per number; better and worse than the baseline marked.
 
     `target`: the accuracy (%) whose price is asked.
     """
     table = recommend.scores(df, baseline, target)
-    names, fig = short(table.index), go.Figure()
+    short_baseline, *names = cost_tables.without_learner([baseline, *table.index])
+    fig = go.Figure()
     marks = (
-        table[[f"better_{column}" for column in COLUMNS if column != "to_target"]]
+        table[[f"better_{column}" for column in SCORECARD if column != "to_target"]]
         .rename(columns=lambda name: name.removeprefix("better_"))
-        .reindex(columns=list(COLUMNS), fill_value=0)
+        .reindex(columns=list(SCORECARD), fill_value=0)
     )
     fig.add_trace(
         go.Heatmap(
             z=marks.to_numpy(),
-            x=list(range(len(COLUMNS))),
+            x=list(range(len(SCORECARD))),
             y=names,
             zmin=-1,
             zmax=1,
@@ -58,8 +58,8 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
         )
     )
     for mark, colour, sign in ((1, "#ffffff", "\u25b2 "), (-1, "#ffffff", "\u25bc "), (0, TEXT, "")):
-        spots = [(r, c) for r in range(len(table)) for c in range(len(COLUMNS)) if marks.iat[r, c] == mark]
-        texts = [sign + _cell(table.iloc[r], list(COLUMNS)[c]) for r, c in spots]
+        spots = [(r, c) for r in range(len(table)) for c in range(len(SCORECARD)) if marks.iat[r, c] == mark]
+        texts = [sign + _cell(table.iloc[r], list(SCORECARD)[c]) for r, c in spots]
         fig.add_trace(
             go.Scatter(
                 x=[c for _, c in spots],
@@ -72,13 +72,13 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
             )
         )
     fig.update_xaxes(
-        tickvals=list(range(len(COLUMNS))),
-        ticktext=[title.format(target=target) for title, _ in COLUMNS.values()],
+        tickvals=list(range(len(SCORECARD))),
+        ticktext=[title.format(target=target) for title, _ in SCORECARD.values()],
         side="top",
         tickangle=0,
         showgrid=False,
         ticks="",
-        range=[-0.5, len(COLUMNS) - 0.5],
+        range=[-0.5, len(SCORECARD) - 0.5],
     )
     fig.update_yaxes(range=[len(table) - 0.5, -0.5], showgrid=False, ticks="")
     last = table["family"].to_numpy()
@@ -87,7 +87,7 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
     return layout(
         fig,
         "Every number of every method",
-        f"{about(df)}; means. \u25b2 blue: better than {short([baseline, *table.index])[0]}, \u25bc red: worse, paired "
+        f"{about(df)}; means. \u25b2 blue: better than {short_baseline}, \u25bc red: worse, paired "
         "by seed, p < 0.05 after Holm<br>looks: samples shown to the oracle; to reach "
         f"{target:g} %: median, '-' where fewer than half got there (not tested); lines part the families<br>"
         "seconds: of a run, without its first training, which the runs of a seed share",
@@ -98,16 +98,16 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
 
 
 def _cell(row: pd.Series, column: str) -> str:
-    return COLUMNS[column][1].format(row[column]) if np.isfinite(row[column]) else "-"
+    return SCORECARD[column][1].format(row[column]) if np.isfinite(row[column]) else "-"
 
 
 def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
-    """`ranking.probability_of_best` for each of `choice.WANTED`, a panel each; methods that reach `least` in one."""
+    """`ranking.probability_of_best` for each of `recommend.WANTED`, a panel each; methods that reach `least` in one."""
     runs = paired_differences.per_run(df)
     chances = pd.DataFrame({number: ranking.probability_of_best(runs, number) for number in recommend.WANTED})
     chances = chances[(chances >= least).any(axis=1)]
     family = runs.drop_duplicates("method").set_index("method")["family"]
-    names = short(chances.index)
+    names = cost_tables.without_learner(chances.index)
     fig = make_subplots(
         1,
         len(recommend.WANTED),
@@ -156,9 +156,9 @@ def _wrapped(text: str) -> str:
 def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figure:
     """How many seeds would show a difference to `baseline` of a given size, with the spread that was observed.
 
-    `paired.seeds_needed` (power 80 %, p < 0.05) over a range of differences: the median of all methods and the band
-    between their 10th and 90th percentile, for one comparison alone and after Holm's correction for all. Ticks at the
-    bottom: the differences that were observed. ValueError for one seed, as there is no spread then.
+    `paired_differences.seeds_needed` (power 80 %, p < 0.05) over a range of differences: the median of all methods and
+    the band between their 10th and 90th percentile, for one comparison alone and after Holm's correction for all. Ticks
+    at the bottom: the differences that were observed. ValueError for one seed, as there is no spread then.
     """
     runs = paired_differences.per_run(df)
     n_seeds = runs["seed"].nunique()
@@ -225,7 +225,7 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
     ticks = [0.2, 0.5, 1, 2, 5]
     fig.update_xaxes(
         type="log",
-        title_text=f"true difference to {baseline}: {UNITS[number]}",
+        title_text=f"true difference to {baseline}: {AXIS_TITLES[number]}",
         tickvals=ticks,
         range=np.log10([DIFFERENCES[0], DIFFERENCES[-1]]).tolist(),
     )

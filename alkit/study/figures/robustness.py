@@ -1,4 +1,4 @@
-"""The heat map of the robustness cases: where a method is ahead of random, where it is not, where it loses."""
+"""The heat map of the robustness cases: on which pools a method is ahead of random, level with it or behind."""
 
 from collections.abc import Mapping
 
@@ -26,13 +26,13 @@ COLUMN = 12  # letters that fit one
 
 
 def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> go.Figure:
-    """A row per case, a column per method: `robustness.differences` to `baseline` on that case, with its interval.
+    """A row per case, a column per method: `robustness.against_baseline` on that case, with its interval.
 
     `cases`: result tables by name, as `robustness.read` gives them; what stands behind ": " in a name is set small.
-    Blue is better than the baseline, orange worse, on one scale around 0. Bold: the 95 % bootstrap interval leaves 0
-    out; in brackets: it does not. A cell without a colour has a method that was not run there, or that shares no cost
-    with the baseline in some seeds: it ends before the baseline begins, or begins after its end. ValueError as
-    `robustness.compared`.
+    Blue is better than the baseline, orange worse, on one scale around 0. Bold: told apart by the study's test (signed
+    rank over seeds, Holm's correction over the methods of the case); in brackets: not told apart. A cell without a
+    colour has a method that was not run there, or that shares no cost with the baseline in some seeds: it ends before
+    the baseline begins, or begins after its end. ValueError as `robustness.compared`.
     """
     found = robustness.compared(cases, baseline=baseline)
     family = dict(zip(found["method"], found["family"], strict=True))
@@ -63,7 +63,7 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
                 x=rows["method"].map(x),
                 y=rows["case"].map(y),
                 mode="text",
-                text=[_said(row) for row in _rows(rows)],
+                text=[_cell_text(row) for row in _rows(rows)],
                 textfont=dict(size=14, color=colour),
                 showlegend=False,
                 cliponaxis=False,
@@ -76,13 +76,13 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
     fig.update_xaxes(side="top", showgrid=False, ticks="", tickangle=0, tickfont_size=12, linecolor="rgba(0,0,0,0)")
     fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", linecolor="rgba(0,0,0,0)")
     seeds = sorted(set(found["n_seeds"]))
-    told = " to ".join(map(str, sorted({seeds[0], seeds[-1]}))) + " seed" + "s" * (seeds[-1] > 1)
+    span = " to ".join(map(str, sorted({seeds[0], seeds[-1]}))) + " seed" + "s" * (seeds[-1] > 1)
     return layout(
         fig,
         f"Where does a method lose to {baseline}?",
-        f"mean accuracy over the costs that both cover, minus {baseline}'s (points); {_origin(cases)}, {told}, "
-        "paired<br>blue: better, orange: worse; small: 95 % bootstrap interval. <b>Bold</b>: it leaves 0 out; "
-        "(in brackets): it does not<br>each interval stands alone: no correction over cases or methods",
+        f"mean accuracy over the costs that both cover, minus {baseline}'s (points); {_origin(cases)}, {span}, "
+        "paired<br>blue: better, orange: worse; small: 95 % bootstrap interval. <b>Bold</b>: told apart, p < 0.05; "
+        "(in brackets): not<br>signed-rank test over seeds, Holm's correction over the methods of a row",
         220 + ROW * len(cases),
         top=195,
         bottom=20,
@@ -107,7 +107,7 @@ def _text_colours(mean: pd.Series, end: float) -> np.ndarray:
     return np.where(mean.isna(), TEXT, on_colour)
 
 
-def _said(row) -> str:
+def _cell_text(row) -> str:
     if np.isnan(row.mean):
         why = [f"ends before: {row.before}"] * (row.before > 0) + [f"begins after: {row.after}"] * (row.after > 0)
         return _two_lines("no number", f"{', '.join(why)} of {row.n_seeds}")
@@ -127,7 +127,7 @@ def _hover(row, baseline: str) -> str:
             f"{row.before} and begins after {baseline}'s end in {row.after}"
         )
     interval = "" if np.isnan(row.low) else f", 95 % interval {row.low:+.2f} to {row.high:+.2f}"
-    return f"{head}: {row.mean:+.2f} points{interval}"
+    return f"{head}: {row.mean:+.2f} points{interval}, p after Holm {row.p_holm:.2g}"
 
 
 def _small(name: str) -> str:

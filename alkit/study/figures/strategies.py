@@ -12,7 +12,7 @@ from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, TEX
 from alkit.study.analysis import cost_tables
 from alkit.study.analysis.toy_pool import Game, Toy
 from alkit.study.figures.label_places import pixels, text_positions
-from alkit.study.figures.results import HATCH, about
+from alkit.study.figures.measurements import HATCH, about
 from alkit.study.figures.style import layout, transparent
 
 NUMBERED = 12  # picks of a panel that carry their number; more would hide each other
@@ -21,7 +21,7 @@ NUMBERED = 12  # picks of a panel that carry their number; more would hide each 
 def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarray], names: Sequence[str]) -> go.Figure:
     """One panel for each of `names`: the toy pool, pale; the initial set as rings; what was bought, numbered at first.
 
-    `games` and `shares` are `toy.compare`'s. ValueError where there is no name to draw.
+    `games` and `shares` are `toy_pool.compare`'s. ValueError where there is no name to draw.
     """
     if not len(names):
         raise ValueError("no strategy to draw: names is empty")
@@ -123,7 +123,7 @@ def bought(df: pd.DataFrame) -> go.Figure:
     order = {family: i for i, family in enumerate(cost_tables.FAMILIES)}
     total = total.assign(place=total["family"].map(order), all=total[list(cost_tables.BOUGHT)].sum(axis=1))
     total = total.sort_values(["place", "all"], kind="stable")
-    names, fig = short(total.index), go.Figure()
+    names, fig = cost_tables.without_learner(total.index), go.Figure()
     for code, column in enumerate(cost_tables.BOUGHT):
         colour, _, hatching = CATEGORY_STYLE[code]
         fig.add_trace(
@@ -146,13 +146,6 @@ def bought(df: pd.DataFrame) -> go.Figure:
     return layout(fig, "Who buys junk?", about(df) + (note if beyond.any() else ""), 190 + 23 * len(total), top=120)
 
 
-def short(names) -> list[str]:
-    """Without the learner, where it is the same for all, and without the protocol that all but a few have."""
-    names = [name.removesuffix(", initial=shared") for name in names]
-    learners = {name.partition(", ")[2].partition(", ")[0] for name in names}
-    return [name.replace(f", {next(iter(learners))}", "", 1) for name in names] if len(learners) == 1 else names
-
-
 def _without_outliers(values: pd.Series) -> list[float]:
     """A range from 0 that a few values far above the others do not stretch."""
     return [0, 1.05 * values[values <= 5 * values.median()].max()]
@@ -173,7 +166,7 @@ def plane(
     `highlight`: what the names of the methods begin with that stand out; the others are pale.
     """
     table, fig = cost_tables.table2(df), go.Figure()
-    names, ranked = short(table.index), table["family"] != "reference"
+    names, ranked = cost_tables.without_learner(table.index), table["family"] != "reference"
     front = _front(table[ranked])
     fig.add_trace(
         go.Scatter(

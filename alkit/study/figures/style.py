@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from alkit.explorer.palette import DASHES, FAINT, METHOD_STYLE, PALETTE, SYMBOLS, TEXT
+from alkit.study.analysis.cost_tables import paper_names
 
 _AXIS = dict(
     gridcolor=FAINT,
@@ -78,14 +79,16 @@ def _fitting(line: str) -> list[str]:
 
 def method_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
     """(colour, dash, symbol) per method: fixed for the paper's methods, by name for others, distinct in a figure."""
-    styles, taken = {}, set()
+    styles, taken, paper = {}, set(), paper_names(names)
     for name in names:
         slot = zlib.crc32(name.encode()) % len(PALETTE)
         while slot in taken and len(taken) < len(PALETTE):
             slot = (slot + 1) % len(PALETTE)
-        if name not in METHOD_STYLE:
+        if name not in paper:
             taken.add(slot)
-        styles[name] = METHOD_STYLE.get(name, (PALETTE[slot], DASHES[slot % len(DASHES)], SYMBOLS[slot % len(SYMBOLS)]))
+        styles[name] = METHOD_STYLE.get(
+            paper.get(name), (PALETTE[slot], DASHES[slot % len(DASHES)], SYMBOLS[slot % len(SYMBOLS)])
+        )
     return styles
 
 

@@ -1,4 +1,4 @@
-"""Figures of what earns the gain, learner or strategy, and of what holds on another benchmark or learner."""
+"""Figures of how much is the learner's and how much the strategy's, and of what holds elsewhere."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,9 @@ import plotly.graph_objects as go
 
 from alkit.explorer.palette import FAINT, FAMILY_STYLE, PALETTE, TEXT
 from alkit.study.analysis import cost_tables, paired_differences, variance
-from alkit.study.figures.comparison import ROW, UNITS
+from alkit.study.figures.comparison import AXIS_TITLES, ROW
 from alkit.study.figures.label_places import pixels, text_positions
-from alkit.study.figures.results import HATCH, about
+from alkit.study.figures.measurements import HATCH, origin
 from alkit.study.figures.style import layout, transparent
 
 LEARNERS = {  # colour, symbol
@@ -19,7 +19,11 @@ LEARNERS = {  # colour, symbol
 }
 
 
-OTHERS = ((PALETTE[9], "cross"), (PALETTE[5], "triangle-up"), (PALETTE[7], "pentagon"))
+SPARE_STYLES = (  # for learners with options
+    (PALETTE[9], "cross"),
+    (PALETTE[5], "triangle-up"),
+    (PALETTE[7], "pentagon"),
+)
 
 
 SHARES = ("area", "accuracy", "cost", "cost_per_accuracy", "purity")
@@ -52,27 +56,27 @@ SHORT = {
 
 
 def learner_styles(names: list[str]) -> dict[str, tuple[str, str]]:
-    """(colour, symbol) of each learner; learners with options take those that are left over, in turn."""
-    others = [name for name in names if name not in LEARNERS]
-    return {name: LEARNERS.get(name) or OTHERS[others.index(name) % len(OTHERS)] for name in names}
+    """(colour, symbol) of each learner; learners with options take the spare ones in turn."""
+    spare = [name for name in names if name not in LEARNERS]
+    return {name: LEARNERS.get(name) or SPARE_STYLES[spare.index(name) % len(SPARE_STYLES)] for name in names}
 
 
 def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random") -> go.Figure:
     """Every strategy on every learner: paired differences of `number` to the baseline strategy on the first learner.
 
-    `df`: one of `across.crossings`. A row per strategy, a mark with its bootstrap interval per learner, filled where
+    `df`: one of `variance.crossings`. A row per strategy, a mark with its bootstrap interval per learner, filled where
     p < 0.05 after Holm; vertical lines: the baseline strategy on each learner. So how far the lines lie apart is the
-    learner's gain, how far marks lie from their line the strategy's. ValueError as `paired.differences`.
+    learner's gain, how far marks lie from their line the strategy's. ValueError as `paired_differences.differences`.
     """
-    runs = variance.per_run(df)
+    runs = paired_differences.per_run(df)
     names = runs.drop_duplicates("method").set_index("method")[["learner_name", "strategy_name"]]
     methods = {tuple(row): method for method, row in zip(names.index, names.to_numpy(), strict=True)}
     order = [name for name in (*LEARNERS, *names["learner_name"]) if name in set(names["learner_name"])]
     order, styles = list(dict.fromkeys(order)), learner_styles(list(dict.fromkeys(order)))
     zero = methods[order[0], baseline]
     found = paired_differences.differences(runs, zero, number)
-    found.loc[zero, ["mean", "low", "high", "p_holm"]] = [0.0, 0.0, 0.0, 1.0]  # of itself: a mark on its line
-    found = found.join(names)
+    itself = pd.DataFrame(dict(mean=0.0, low=0.0, high=0.0, p_holm=1.0), index=[zero])  # a mark on its own line
+    found = pd.concat([found[[*itself.columns, "n_seeds"]], itself]).join(names)
     means = found.groupby("strategy_name")["mean"].mean().sort_values(ascending=not paired_differences.NUMBERS[number])
     rows, fig = list(means.index), go.Figure()
     spans = found.groupby("strategy_name")["mean"].agg(["min", "max"]).loc[rows]
@@ -99,7 +103,7 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
                     color=colour,
                     size=10,
                     line=dict(width=2, color=colour),
-                    symbol=[symbol + "-open" * (not p < variance.LEVEL) for p in own["p_holm"]],
+                    symbol=[symbol + "-open" * (not p < paired_differences.LEVEL) for p in own["p_holm"]],
                 ),
                 error_x=dict(
                     type="data",
@@ -117,7 +121,7 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
         )
         level = 0.0 if name == order[0] else found.loc[methods[name, baseline], "mean"]
         fig.add_vline(level, line=dict(color=colour, width=1.5, dash="dot"), layer="below")
-    fig.update_xaxes(title_text=f"{UNITS[number]}, minus that of {baseline} on {order[0]}")
+    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus that of {baseline} on {order[0]}")
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=rows, showgrid=False)
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     wins = "more is better" if paired_differences.NUMBERS[number] else "less is better"
@@ -125,7 +129,7 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
     return layout(
         fig,
         "Which earns the gain, the learner or the strategy?",
-        f"{about(df)}; mean and 95 % bootstrap interval, paired by seed; {wins}; filled: p < 0.05 after Holm<br>"
+        f"{origin(df)}; mean and 95 % bootstrap interval, paired by seed; {wins}; filled: p < 0.05 after Holm<br>"
         f"dotted lines: {baseline} on each learner. Far lines: the learner matters; marks far from their line: the "
         f"strategy does<br><span style='font-size:12px'>{note}</span>",
         220 + ROW * len(rows),
@@ -134,8 +138,8 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
 
 
 def shares(df: pd.DataFrame) -> go.Figure:
-    """Stacked bars of `across.shares`: what of the spread is the learner's, the strategy's, the seed's, per number."""
-    runs = variance.per_run(df)
+    """Stacked bars of `variance.shares`: how much of the spread is the learner's, the strategy's, the seed's."""
+    runs = paired_differences.per_run(df)
     tables = {SHORT[number]: variance.shares(runs, number) for number in SHARES}
     fig = go.Figure()
     for part, (colour, hatching) in PARTS.items():
@@ -169,7 +173,7 @@ def shares(df: pd.DataFrame) -> go.Figure:
     return layout(
         fig,
         "What explains the spread?",
-        f"{about(df)}; {counts[0]} learners ({names}) x {counts[1]} strategies, complete<br>"
+        f"{origin(df)}; {counts[0]} learners ({names}) x {counts[1]} strategies, complete<br>"
         "rest: what a seed does to single runs. Shares describe these learners and strategies, not all there are",
         180 + 46 * len(tables),
         top=130,
@@ -177,14 +181,14 @@ def shares(df: pd.DataFrame) -> go.Figure:
 
 
 def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -> go.Figure:
-    """Each strategy's difference to random in two places, with intervals; `joint` is `across.agreement`'s.
+    """Each strategy's difference to random in two places, with intervals; `joint` is `variance.agreement`'s.
 
     `one` and `other` say where, as the axes' titles do. In the upper right and lower left quarter a strategy's gain or
     loss has the same sign in both. Names stand by marks that are significant (after Holm) in at least one of the two.
     """
-    said = variance.verdict(joint)
+    counts = variance.verdict(joint)
     fig, families = go.Figure(), list(dict.fromkeys(joint["family"]))
-    sure = (joint["p_holm_one"] < variance.LEVEL).astype(int) + (joint["p_holm_other"] < variance.LEVEL)
+    sure = joint[["p_holm_one", "p_holm_other"]].lt(paired_differences.LEVEL).sum(axis=1)
     names = [name if count else "" for name, count in zip(joint.index, sure, strict=True)]
     spreads = [(joint[f"high_{side}"] - joint[f"low_{side}"]) / 2 for side in ("one", "other")]
     spots = np.array(
@@ -238,11 +242,11 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
     fig.update_xaxes(title_text=f"{one}: {SHORT[number]}, minus random's")
     fig.update_yaxes(title_text=f"{other}: {SHORT[number]}, minus random's")
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
-    rho = "" if np.isnan(said["rank_correlation"]) else f"; rank correlation {said['rank_correlation']:+.2f}"
+    rho = "" if np.isnan(counts["rank_correlation"]) else f"; rank correlation {counts['rank_correlation']:+.2f}"
     return layout(
         fig,
         "What holds in both places?",
-        f"{said['same_sign']} of {said['strategies']} strategies have the same sign in both{rho}<br>"
+        f"{counts['same_sign']} of {counts['strategies']} strategies have the same sign in both{rho}<br>"
         "bars: 95 % bootstrap intervals over seeds; filled: p < 0.05 after Holm in both, named: in at least one",
         660,
         top=130,

@@ -49,6 +49,61 @@ def test_methods_carry_the_papers_names_and_say_what_is_not_the_papers():
     assert cost_tables.ordered(dict(reversed(families.items()))) == ["DDU", "Random(CL)", expected[3], expected[2]]
 
 
+def test_names_tell_the_filter_and_the_learners_options_apart_and_stand_in_groups_of_their_own():
+    everything = '{"learner": {"auxiliary": "all"}}'
+    off = '{"auxiliary_filter": false}'
+    table = pd.concat(
+        [
+            rows("margin", [10], [0.5], learner="probe"),
+            rows("margin", [10], [0.5], learner="probe", options=off),
+            rows("margin", [10], [0.5], learner="probe", options=everything),
+            rows("margin", [10], [0.5], learner="probe", options=everything[:-1] + ", " + off[1:]),
+            rows("random", [10], [0.5], options=off),
+            rows("random", [10], [0.5], options=everything),
+        ],
+        ignore_index=True,
+    )
+    named = cost_tables.with_names(table)
+    assert list(named["method"]) == [
+        "margin, probe", "margin, probe, filter=off", "margin, probe(auxiliary=all)",
+        "margin, probe(auxiliary=all), filter=off", "Random, filter=off", "Random, auxiliary=all",
+    ]  # fmt: skip
+    assert list(named["learner_name"][:4]) == ["probe", "probe", "probe(auxiliary=all)", "probe(auxiliary=all)"]
+    assert list(named["strategy_name"][:4]) == ["margin", "margin, filter=off"] * 2
+    assert cost_tables.without_learner(named["method"][2:4]) == ["margin", "margin, filter=off"]
+    assert cost_tables.without_learner(named["method"][1:3]) == list(named["method"][1:3])
+
+
+def test_the_papers_contrastive_rows_are_those_without_the_filter_where_there_are_any():
+    old = ["Random", "Distance(CL)"]
+    assert cost_tables.paper_names(old) == dict(zip(old, old, strict=True))
+    both = ["Random", "Random, filter=off", "Distance(CL)", "Distance(CL), filter=off", "margin, probe"]
+    assert cost_tables.paper_names(both) == {"Random": "Random", "Distance(CL), filter=off": "Distance(CL)"}
+
+
+def test_accuracy_over_k_plus_1_outputs_is_an_option_of_every_table_and_both_are_shown_side_by_side(df):
+    both = df.assign(accuracy_k1=df["accuracy"] - 0.02 * (df["strategy"] == "random") * (df["stage"] == 2))
+    found = cost_tables.accuracy_by_outputs(both)
+    assert found.loc["Random", ["over_k", "over_k1", "difference"]].tolist() == pytest.approx([70, 68, -2])
+    assert found.loc["Distance(CL)", "difference"] == pytest.approx(0)
+    text = cost_tables.accuracy_by_outputs_text(both)
+    assert "70.00" in text and "68.00" in text and "-2.00" in text and "different learners" in text
+    chosen = cost_tables.with_accuracy(both, "accuracy_k1")
+    assert cost_tables.table2(chosen).loc["Random", "accuracy_mean"] == pytest.approx(68)
+    assert curves.curve(chosen).equals(curves.curve(both)) is False
+    assert cost_tables.with_accuracy(both, "accuracy").equals(both)
+    for empty in (df, df.assign(accuracy_k1=np.nan)):
+        with pytest.raises(ValueError, match="12 of 12 rows have no accuracy_k1 .* tables of version 0.1.0"):
+            cost_tables.accuracy_by_outputs(empty)
+    with pytest.raises(ValueError, match="accuracy must be one of accuracy, accuracy_k1; got 'acc'"):
+        cost_tables.with_accuracy(df, "acc")
+
+
+def test_tables_of_different_learners_say_so_and_those_of_one_do_not(df):
+    assert "supervised): a difference" in cost_tables.table2_text(df)
+    assert "learner" not in cost_tables.table2_text(df[df["strategy"] == "random"])
+
+
 def test_two_initial_protocols_of_one_method_are_never_averaged_together():
     both = pd.concat([rows("random", [12, 30], [0.5, 0.6]),
                       rows("random", [11, 29], [0.5, 0.8], initial="paper", initial_hash="other")])  # fmt: skip
@@ -116,7 +171,8 @@ def test_table2_reproduces_the_papers_ratio_and_shows_no_deviation_for_one_seed(
 
 
 def test_table2_text_is_aligned_and_marks_the_best(df):
-    head, rule, random, distance = cost_tables.table2_text(df).split("\n")
+    head, rule, random, distance, _, note = cost_tables.table2_text(df).split("\n")
+    assert note.startswith("Methods of different learners (contrastive, supervised): a difference")
     assert "85.00 \u00b1 7.07*" in distance and "42 \u00b1 3*" in distance and "*" not in random
     ends = [i + 1 for i in range(len(rule)) if rule[i] == "-" and rule[i + 1 : i + 2] != "-"]
     for line in (head, random, distance):
@@ -137,12 +193,15 @@ def test_table2_refuses_a_run_that_is_not_finished(df):
         cost_tables.table2(df[~((df["strategy"] == "random") & (df["seed"] == 1) & (df["stage"] == 2))])
 
 
-def test_curve_interpolates_each_seed_only_inside_the_range_that_all_seeds_cover(df):
+def test_curve_has_each_seeds_last_finished_stage_inside_the_range_that_all_seeds_cover(df):
     curve = curves.curve(df)
     random = curve[curve["method"] == "Random"].set_index("x")
     assert list(random.index) == [17, 33, 35, 50]  # 15 and 60 lie outside what both seeds cover
-    at35 = np.array([0.6, 0.5 + 0.1 * 2 / 17])
+    at35 = np.array([0.6, 0.5])  # seed 1 goes on to 0.6 at a cost of 50, which is not paid yet
     assert list(random.loc[35, ["mean", "sd"]]) == pytest.approx([at35.mean(), at35.std(ddof=1)])
+    linear = curves.curve(df, steps=False)
+    at35 = np.array([0.6, 0.5 + 0.1 * 2 / 17])
+    assert linear.set_index(["method", "x"]).loc[("Random", 35), "mean"] == pytest.approx(at35.mean())
     assert list(curves.curve(df, x="n_id").query("method == 'Random'")["x"]) == [10, 20, 30]
 
 
@@ -151,8 +210,34 @@ def test_curve_of_one_seed_is_the_run_itself_without_a_deviation():
     assert list(curve["mean"]) == [0.5, 0.6, 0.55] and curve["sd"].isna().all()
 
 
-def test_area_is_the_trapezoid_over_the_one_range_common_to_all(df):
+def test_area_by_hand_is_that_of_the_last_finished_stage(df):
+    """From 17 to 40, where the cheapest run ends; random has 40 % until 35, then 60 (seed 0), or until 33, then 50."""
     table = curves.area(df).set_index(["method", "seed"])
+    assert set(table["low"]) == {17} and set(table["high"]) == {40}
+    assert table.loc[("Random", 0), "area"] == pytest.approx((18 * 0.4 + 5 * 0.6) / 23)
+    assert table.loc[("Random", 1), "area"] == pytest.approx((16 * 0.4 + 7 * 0.5) / 23)
+    # the stage that ends where the range ends has no width: what its last look bought counts for nothing yet
+    assert table.loc[("Distance(CL)", 0), "area"] == pytest.approx((13 * 0.5 + 10 * 0.7) / 23)
+
+
+def test_a_look_in_the_middle_of_a_stage_earns_nothing_before_the_stage_ends():
+    tiny = pd.concat([rows("random", [10, 20, 30], [0.5, 0.5, 0.9]), rows("entropy", [10, 29, 30], [0.5, 0.9, 0.9])])
+    table = curves.area(tiny).set_index("method")["area"]
+    assert table["Random"] == pytest.approx(0.5) and table["Entropy"] == pytest.approx((19 * 0.5 + 0.9) / 20)
+    linear = curves.area(tiny, steps=False).set_index("method")["area"]
+    assert linear["Random"] == pytest.approx(0.6) and linear["Entropy"] > table["Entropy"] + 0.15
+    twice = pd.concat([rows("random", [10, 10, 20], [0.5, 0.7, 0.9]), rows("entropy", [10, 12, 20], [0.5, 0.6, 0.9])])
+    at_once, later = curves.area(twice)["area"]
+    assert at_once == pytest.approx(0.7) and later == pytest.approx((2 * 0.5 + 8 * 0.6) / 10)  # of equal costs the last
+
+
+def test_corners_of_a_staircase_keep_each_value_until_the_next_point():
+    x, y = curves.staircase(np.array([1, 4, 6]), np.array([10, 20, 30]))
+    assert list(zip(x, y)) == [(1, 10), (4, 10), (4, 20), (6, 20), (6, 30)]
+
+
+def test_linear_area_is_the_trapezoid_over_the_one_range_common_to_all(df):
+    table = curves.area(df, steps=False).set_index(["method", "seed"])
     assert set(table["low"]) == {17} and set(table["high"]) == {40}
     fine = np.linspace(17, 40, 230001)
     for (name, seed), row in table.iterrows():
@@ -163,9 +248,12 @@ def test_area_is_the_trapezoid_over_the_one_range_common_to_all(df):
 
 def test_area_of_a_flat_curve_is_its_accuracy_and_of_whole_runs_is_numpys_trapezoid():
     flat = pd.concat([rows("random", [10, 20, 90], [0.7] * 3), rows("entropy", [11, 50, 60], [0.8] * 3)])
-    assert list(curves.area(flat)["area"]) == pytest.approx([0.7, 0.8])
+    for steps in (True, False):
+        assert list(curves.area(flat, steps=steps)["area"]) == pytest.approx([0.7, 0.8])
     one = rows("random", [10, 25, 90], [0.2, 0.7, 0.9])
-    assert curves.area(one)["area"].item() == pytest.approx(np.trapezoid(one["accuracy"], one["cost"]) / 80)
+    assert curves.area(one)["area"].item() == pytest.approx((15 * 0.2 + 65 * 0.7) / 80)
+    linear = np.trapezoid(one["accuracy"], one["cost"]) / 80
+    assert curves.area(one, steps=False)["area"].item() == pytest.approx(linear)
 
 
 def test_no_common_range_is_an_error_that_names_it():

@@ -73,7 +73,7 @@ def test_gates_of_a_snapshot_are_those_of_the_picture(pool, game):
 def test_another_answer_changes_what_comes_after_it_and_nothing_before(pool, game):
     number = our_strategy.turning_point(pool, game, 2)
     assert game.stage_P[number - 1] == game.stage_P[number] == 2
-    iD, other = (our_strategy.snapshot(pool, game, number + 1, told=told) for told in (0, toy_pool.N_CLASSES))
+    iD, other = (our_strategy.snapshot(pool, game, number + 1, answer=label) for label in (0, toy_pool.N_CLASSES))
     asked = game.picks[number - 1]
     assert iD.answers_N[asked] == 0 and other.answers_N[asked] == toy_pool.N_CLASSES
     assert (np.delete(iD.answers_N, asked) == np.delete(other.answers_N, asked)).all()
@@ -82,13 +82,13 @@ def test_another_answer_changes_what_comes_after_it_and_nothing_before(pool, gam
     assert other.purity_N[near].mean() < before.purity_N[near].mean() - 0.2
     assert iD.covered_N[near].mean() > before.covered_N[near].mean() == other.covered_N[near].mean()
     with pytest.raises(ValueError, match="question 1 is its stage's first"):
-        our_strategy.snapshot(pool, game, 1, told=0)
+        our_strategy.snapshot(pool, game, 1, answer=0)
 
 
 def test_cells_are_the_probes_of_the_committed_sweep_on_any_benchmark_and_seeds():
     cells = our_strategy.cells("mixmnist", "smoke", 3, 2)
     assert {(cell.benchmark, cell.profile, cell.learner) for cell in cells} == {("mixmnist", "smoke", "probe")}
-    assert {cell.seed for cell in cells} == {3, 4} and len(cells) == 2 * (1 + len(our_strategy.VARIANTS) + 2)
+    assert {cell.seed for cell in cells} == {3, 4} and len(cells) == 2 * (1 + len(our_strategy.ABLATIONS) + 2)
     assert {str(cell.strategy_options) for cell in cells if cell.initial == "strategy"} == {"{}", "{'caution': 2}"}
     with pytest.raises(ValueError, match="n_seeds must be at least 1, got 0"):
         our_strategy.cells("mixdigits", "smoke", 0, 0)
@@ -106,7 +106,7 @@ def test_ablation_is_the_paired_difference_to_the_whole_in_words():
     shared = df[(df["learner"] == "probe") & (df["initial"] == "shared")]
     expected = paired_differences.differences(paired_differences.per_run(shared), f"{our_strategy.STRATEGY}, probe")
     assert found.loc["without doubt", "mean"] == expected.loc[f"{our_strategy.STRATEGY}, probe, doubt=0", "mean"] < -1
-    with pytest.raises(ValueError, match="no variant to hold against"):
+    with pytest.raises(ValueError, match="no ablation to hold against"):
         our_strategy.ablation(own())
 
 
@@ -206,7 +206,10 @@ def test_committed_promises_cover_every_pool_and_read_as_a_table():
     found = targets.committed()
     assert list(dict.fromkeys(found["pool"])) == list(targets.POOLS)
     lines = targets.judged_text(found).splitlines()
-    assert len(lines) == 2 + len(found) and all(line.count("|") == 7 for line in lines)
+    table, notes = lines[: 2 + len(found)], [line for line in lines[2 + len(found) :] if line]
+    assert all(line.count("|") == 7 for line in table)
+    assert [note.partition(":")[0] for note in notes] == ["mixmnist", "mixdigits"]
+    assert all("same pool and test images" in note for note in notes)
 
 
 def test_figures_of_the_toy_show_the_snapshot(pool, game):
@@ -250,17 +253,21 @@ def test_plane_marks_the_floor_and_lets_what_is_highlighted_stand_out():
     assert shown["margin"] < shown[our_strategy.STRATEGY] == shown[f"{our_strategy.STRATEGY}, initial=strategy"] == 1
 
 
-def test_beside_the_paper_stand_its_own_pairings_and_ours_on_contrastive_with_the_seeds_of_all():
-    paper = [runs(s, learner, range(6)) for s, learner in (("entropy", "supervised"), ("distance_cl", "contrastive"))]
+def test_beside_the_papers_strategies_stands_ours_all_on_contrastive_with_the_seeds_of_all():
+    paper = [runs(s, "contrastive", range(6)) for s in ("entropy", "distance_cl")] + [runs("ddu", "supervised", [0])]
     ours = own(range(2, 9), learner="contrastive")
     made = {"a": pd.concat([*paper, runs("margin", "contrastive", range(9))]), "b": pd.concat([ours, own(range(9))])}
     found = our_strategy.beside_paper(made, None)
     pd.testing.assert_frame_equal(
         our_strategy.beside_paper({"a": made["a"]}, ours).drop(columns="table"), found.drop(columns="table")
     )
-    assert set(found["method"]) == {"Entropy", "Distance(CL)", "cautious_coverage, contrastive"}
+    assert set(found["method"]) == {"entropy, contrastive", "Distance(CL)", "cautious_coverage, contrastive"}
+    assert cost_tables.learners_note(found) == ""
+    off = runs("distance_cl", "contrastive", range(6), options=json.dumps({"auxiliary_filter": False}))
+    unfiltered = our_strategy.beside_paper({**made, "c": off}, None)  # as the paper has it
+    assert set(unfiltered["method"]) == set(found["method"]) - {"Distance(CL)"} | {"Distance(CL), filter=off"}
     assert found.groupby("method")["seed"].agg(set).map(lambda seeds: seeds == {2, 3, 4, 5}).all()
-    with pytest.raises(ValueError, match="no seed with all of the paper's methods and cautious_coverage on contrast"):
+    with pytest.raises(ValueError, match="no seed with strategies of the paper and cautious_coverage, all on contrast"):
         our_strategy.beside_paper({"a": made["a"]}, own(range(9)))
 
 

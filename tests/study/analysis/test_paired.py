@@ -42,14 +42,38 @@ def test_numbers_of_a_run_by_hand():
     assert (run["low"], run["high"]) == (20, 50) and run["accuracy"] == pytest.approx(80) and run["cost"] == 60
     assert run["cost_per_accuracy"] == pytest.approx(60 / 80)
     assert run["purity"] == pytest.approx(20 / 40) and run["ambiguous_share"] == pytest.approx(7 / 40)
+    assert run["area"] == pytest.approx((10 * 50 + 20 * 60) / 30)  # the last stage, at 60, is past what margin paid
+    assert run["area_labels"] == pytest.approx((5 * 50 + 15 * 60) / 20)  # labels 10, 15 and 30: 50, 60 and 80 %
     at50 = 60 + 20 * 20 / 30
-    assert run["area"] == pytest.approx((10 * 55 + 20 * (60 + at50) / 2) / 30)
-    assert run["area_labels"] == pytest.approx((5 * 55 + 15 * 70) / 20)  # labels 10, 15 and 30: 50, 60 and 80 %
+    linear = paired_differences.per_run(table, steps=False).set_index("method").loc["Random"]
+    assert linear["area"] == pytest.approx((10 * 55 + 20 * (60 + at50) / 2) / 30)
+    assert linear["area_labels"] == pytest.approx((5 * 55 + 15 * 70) / 20)
+    assert (run["learner_name"], run["strategy_name"]) == ("supervised", "random")
     # one that fills the cache is no slower than those that read it
     slow = table.assign(train_seconds=table["train_seconds"] + 100 * (table["stage"] == 0))
     seconds = [paired_differences.per_run(runs).set_index("method").loc["Random", "seconds"] for runs in (table, slow)]
     assert seconds == pytest.approx(2 * [3 * 3.75 - table["train_seconds"].iloc[0]]) and seconds[0] > 0
     assert list(paired_differences.per_run(table)["family"]) == ["paper", "classic"]
+
+
+def test_both_definitions_of_the_area_stand_side_by_side_with_their_tests(df):
+    found = paired_differences.area_by_definition(df, "Random")
+    for name, steps in (("steps", True), ("linear", False)):
+        own = paired_differences.differences(paired_differences.per_run(df, steps=steps), "Random")
+        assert found[name].tolist() == own["mean"].tolist() and found[f"p_{name}"].tolist() == own["p_holm"].tolist()
+    assert found.loc["Entropy", "steps"] != found.loc["Entropy", "linear"]
+
+
+def test_differences_between_learners_are_marked_and_said(df):
+    other = pd.concat([df, df[df["strategy"] == "entropy"].assign(learner="probe")])
+    found = paired_differences.differences(paired_differences.per_run(other), "Random")
+    assert found["same_learner"].to_dict() == {
+        "Entropy": True, "entropy, probe": False, "coreset, supervised": True
+    }  # fmt: skip
+    text = paired_differences.differences_text(found, "Random")
+    assert text.endswith("so that a difference may be the learner's: entropy, probe.")
+    own = paired_differences.differences(paired_differences.per_run(df), "Random")
+    assert "learner" not in paired_differences.differences_text(own, "Random")
 
 
 def test_areas_are_those_of_metrics_seed_by_seed_over_cost_and_over_labels(df):
@@ -267,9 +291,9 @@ def test_win_matrix_has_the_winner_in_its_row_and_agrees_with_scipy(df):
     share = ranking.win_matrix(df, checkpoints=5)
     assert list(share.index) == list(share.columns) == ["Random", "Entropy", "coreset, supervised"]
     assert (share.index.name, share.columns.name) == ("row beats column", "loses to row")
-    assert share.loc["Entropy", "Random"] > 0.5 and share.loc["Random", "Entropy"] == 0
+    assert share.loc["Entropy", "Random"] > 0.5 > share.loc["Random", "Entropy"]
     assert np.isnan(np.diag(share)).all() and np.nanmax(share.to_numpy() + share.to_numpy().T) <= 1
-    names, accuracy_MST = ranking._cases(df, 5)
+    names, accuracy_MST = ranking.cases(df, 5)
     expected = np.mean([(test := stats.ttest_rel(accuracy_MST[1, :, t], accuracy_MST[0, :, t])).pvalue < 0.05
                         and test.statistic > 0 for t in range(5)])  # fmt: skip
     assert share.loc["Entropy", "Random"] == expected
@@ -281,7 +305,9 @@ def test_win_matrix_of_several_tables_counts_only_the_settings_that_a_pair_share
     assert both.loc["Entropy", "coreset, supervised"] == one.loc["Entropy", "coreset, supervised"]
     swapped = other.replace({"strategy": {"random": "entropy", "entropy": "random"}})
     mixed = ranking.win_matrix(df, swapped)
-    assert mixed.loc["Entropy", "Random"] == one.loc["Entropy", "Random"] / 2 == mixed.loc["Random", "Entropy"]
+    of_one = one.loc["Entropy", "Random"], one.loc["Random", "Entropy"]
+    assert of_one == (0.6, 0.1)  # random's last stage ends first, and counts from there on
+    assert mixed.loc["Entropy", "Random"] == pytest.approx(sum(of_one) / 2) == mixed.loc["Random", "Entropy"]
 
 
 def test_equal_runs_beat_nobody_and_one_seed_no_one():

@@ -53,13 +53,13 @@ def test_benchmark_that_the_paper_lacks_is_refused():
 
 
 def test_whatever_makes_a_pool_another_one_is_said():
-    told = paper_table2.differences(results("mixcifar60-house_numbers-scenes-split1"), 0.1)
+    told = paper_table2.pool_departures(results("mixcifar60-house_numbers-scenes-split1"), 0.1)
     assert [text.split(":")[0] for text in told] == [
         "10 % of the pool and of its quotas",
         "classes by the alphabet or drawn",
         "stand-ins",
     ]
     assert told[-1] == "stand-ins: house_numbers, scenes, split1"
-    assert paper_table2.differences(results("mixmnist"), recipes.recipe("mixmnist", "laptop").share) == [
+    assert paper_table2.pool_departures(results("mixmnist"), recipes.recipe("mixmnist", "laptop").share) == [
         "ambiguous digits by this study's generator, not by NVAE"
     ]

@@ -14,7 +14,7 @@ OWN = f"cautious_coverage, {OWN_START}"
 
 
 def runs(strategy, costs, accuracies, **other):
-    """Five seeds; every second one is 1 % better from its second stage on, by turns of 0, 1, 0, 1, 0 %."""
+    """Five seeds of these stages; every second seed is 1 % better from its second stage on."""
     return pd.concat(
         [
             rows(strategy, costs, [accuracies[0], *(a + 0.01 * (seed % 2) for a in accuracies[1:])], seed=seed,
@@ -27,46 +27,48 @@ def runs(strategy, costs, accuracies, **other):
 
 @pytest.fixture
 def df():
-    """Random rises from 50 to 70 % over the costs 20 to 40, and so on; areas can be done in the head."""
+    """Random has 50 % until a cost of 30, 60 until 40 and then 70; areas can be done in the head."""
     return pd.concat(
         [
-            runs("random", [20, 40], [0.5, 0.7]),
-            runs("margin", [20, 40], [0.5, 0.9]),
-            runs("badge", [20, 24], [0.5, 0.52]),
-            runs("cautious_coverage", [20, 60], [0.5, 0.9]),
-            runs("cautious_coverage", [10, 30], [0.4, 0.8], initial="strategy"),
-            runs("oracle_random", [20, 30], [0.5, 0.99]),
+            runs("random", [20, 30, 40], [0.5, 0.6, 0.7]),
+            runs("margin", [20, 25, 40], [0.5, 0.8, 0.9]),
+            runs("badge", [20, 22, 24], [0.5, 0.4, 0.5]),
+            runs("cautious_coverage", [20, 35, 60], [0.5, 0.8, 0.9]),
+            runs("cautious_coverage", [10, 25, 35], [0.4, 0.7, 0.8], initial="strategy"),
+            runs("oracle_random", [20, 25, 30], [0.5, 0.9, 0.99]),
         ],
         ignore_index=True,
     )
 
 
 def test_differences_are_the_areas_on_the_costs_that_both_cover(df):
-    found = robustness.differences(df)
+    found = robustness.against_baseline(df)
     assert list(found.index) == ["badge", "margin", "cautious_coverage", OWN]  # no random, no reference line
-    assert found.loc["margin", "mean"] == pytest.approx(10)  # 60 to 70 % on average, over 20 to 40
-    assert found.loc["badge", "mean"] == pytest.approx(-1 + 0.4 * (0.5 - 0.1), abs=1e-9)  # over 20 to 24
-    assert found.loc["cautious_coverage", "mean"] == pytest.approx(0 - 0.4 * (0.5 - 0.25), abs=1e-9)
+    even = df[df["seed"] % 2 == 0]  # without the one per cent of every second seed
+    exact = robustness.against_baseline(even)
+    assert exact.loc["margin", "mean"] == pytest.approx((5 * 30 + 10 * 20) / 20)  # from 20 to 40
+    assert exact.loc["badge", "mean"] == pytest.approx(-10 * 2 / 4)  # from 20 to 24
+    assert exact.loc["cautious_coverage", "mean"] == pytest.approx((5 * -10 + 5 * 20) / 20)  # from 20 to 40
     assert (found["n_seeds"] == 5).all() and (found[["before", "after"]] == 0).all(axis=None)
 
 
 def test_what_buys_its_first_labels_is_held_against_random_from_randoms_first_stage_on(df):
-    """Over 20 to 30: random 50 to 60 %, the strategy 60 to 80 %; what it had at a cost of 10 counts for nothing."""
+    """From 20 to 35: random has 50 % until 30, then 60; the strategy 40 % until 25, then 70."""
     alone = df[df["seed"] % 2 == 0]
-    assert robustness.differences(alone).loc[OWN, "mean"] == pytest.approx(15)
-    early = alone.copy()
-    first = (early["initial"] == "strategy") & (early["stage"] == 0)
-    dearer = pd.concat([early[~first], early[first].assign(cost=19, accuracy=0.62)])
-    assert robustness.differences(dearer).loc[OWN, "mean"] == pytest.approx(
-        100 * np.trapezoid([0.62 + 0.18 / 11, 0.8], [20, 30]) / 10 - 55, abs=1e-9
-    )
+    assert robustness.against_baseline(alone).loc[OWN, "mean"] == pytest.approx((5 * -10 + 5 * 20 + 5 * 10) / 15)
+    first = (alone["initial"] == "strategy") & (alone["stage"] == 0)
+    for cost, accuracy in ((19, 0.62), (20, 0.62)):  # what a stage before that cost is what it begins with
+        other = pd.concat([alone[~first], alone[first].assign(cost=cost, accuracy=accuracy)])
+        found = robustness.against_baseline(other).loc[OWN, "mean"]
+        assert found == pytest.approx((5 * 12 + 5 * 20 + 5 * 10) / 15)
 
 
 def test_a_method_does_not_change_what_is_said_of_another(df):
     """`paired.per_run` of all would cut every method's range to the cheapest one's."""
     without = df[df["strategy"] != "badge"]
-    both = robustness.differences(df), robustness.differences(without)
-    pd.testing.assert_frame_equal(both[0].drop("badge"), both[1])
+    both = robustness.against_baseline(df), robustness.against_baseline(without)
+    corrected = ["p_holm", "sure"]  # for the number of methods in the case
+    pd.testing.assert_frame_equal(both[0].drop("badge").drop(columns=corrected), both[1].drop(columns=corrected))
     together = paired_differences.per_run(df[(df["initial"] == "shared") & (df["strategy"] != "oracle_random")])
     assert set(together["high"]) == {24}
 
@@ -74,30 +76,56 @@ def test_a_method_does_not_change_what_is_said_of_another(df):
 def test_difference_is_that_of_paired_with_its_interval(df):
     pair = df[df["strategy"].isin(["random", "margin"])]
     expected = paired_differences.differences(paired_differences.per_run(pair), "random, probe")
-    found = robustness.differences(df).loc["margin"]
+    found = robustness.against_baseline(df).loc["margin"]
     for column in ("mean", "low", "high"):
         assert found[column] == expected[column].iloc[0]
 
 
+def gained(name, gains):
+    """Runs whose differences to a random of 50 % are these, seed by seed (%)."""
+    parts = [
+        rows(name, [20, 40], [0.5 + gain / 100] * 2, seed=s, learner="probe", initial_hash=str(s))
+        for s, gain in enumerate(gains)
+    ]
+    return pd.concat(parts)
+
+
 @pytest.mark.parametrize(
-    ("gains", "sure"), [([3, 4, 3, 4, 3], True), ([-3, -4, -3, -4, -3], True), ([5, -5, 4, -4, 1], False)]
+    ("gains", "sure"),
+    [
+        ([3, 4, 3, 4, 3, 5], True),
+        ([-3, -4, -3, -4, -3, -5], True),
+        ([3, 4, 3, 4, 3], False),  # five seeds cannot reach 0.05, though the interval leaves 0 out
+        ([5, -5, 4, -4, 1, 2], False),
+    ],
 )
-def test_told_apart_is_an_interval_that_leaves_0_out(gains, sure):
-    both = [rows("random", [20, 40], [0.5, 0.5], seed=s, learner="probe") for s in range(5)]
-    both += [rows("margin", [20, 40], [0.5 + g / 100] * 2, seed=s, learner="probe") for s, g in enumerate(gains)]
-    found = robustness.differences(pd.concat(both)).loc["margin"]
-    assert found["mean"] == pytest.approx(np.mean(gains)) and found["sure"] == sure
-    assert (found["low"] > 0 or found["high"] < 0) == sure
+def test_told_apart_is_what_the_studys_test_tells_apart(gains, sure):
+    found = robustness.against_baseline(pd.concat([gained("random", [0] * len(gains)), gained("margin", gains)]))
+    row = found.loc["margin"]
+    assert row["mean"] == pytest.approx(np.mean(gains)) and row["sure"] == sure
+    assert row["p"] == row["p_holm"] == paired_differences.signed_rank(gains) and sure == (row["p"] < 0.05)
 
 
-@pytest.mark.parametrize(("shift", "column"), [(-10, "before"), (30, "after")])
+def test_a_case_is_corrected_for_its_methods_and_not_for_those_without_a_number():
+    """Six seeds: 0.031 alone, 0.062 beside a second method, 0.031 beside one that shares no cost with random."""
+    up, zero = [3, 4, 3, 4, 3, 5], [0] * 6
+    parts = [gained("random", zero), gained("margin", up), gained("badge", [1, -1, 2, -2, 3, -4])]
+    both = robustness.against_baseline(pd.concat(parts))
+    assert both.loc["margin", "p_holm"] == pytest.approx(2 * both.loc["margin", "p"]) and not both["sure"].any()
+    early = gained("badge", zero).assign(initial="strategy", initial_hash="own", cost=lambda df: df["cost"] - 30)
+    alone = robustness.against_baseline(pd.concat([*parts[:2], early]))
+    assert alone.loc["margin", "sure"] and alone.loc["margin", "p_holm"] == alone.loc["margin", "p"]
+    assert np.isnan(alone.loc[f"badge, {OWN_START}", "p_holm"]) and not alone.loc[f"badge, {OWN_START}", "sure"]
+
+
+@pytest.mark.parametrize(("shift", "column"), [(-20, "before"), (30, "after")])
 def test_no_number_where_a_seed_shares_no_cost_with_random(df, shift, column):
     """As when 20 iD labels of one's own choice cost less than random's first: no seed may be left out quietly."""
     odd = (df["initial"] == "strategy") & (df["seed"] == 3)
-    found = robustness.differences(df.assign(cost=df["cost"] + shift * odd))
+    found = robustness.against_baseline(df.assign(cost=df["cost"] + shift * odd))
     assert np.isnan(found.loc[OWN, ["mean", "low", "high"]].astype(float)).all() and not found.loc[OWN, "sure"]
     assert dict(found.loc[OWN, ["before", "after"]]) == {"before": 0, "after": 0} | {column: 1}
-    assert found.loc["margin", "mean"] == pytest.approx(10)
+    assert found.loc["margin", "mean"] == pytest.approx(17.5 + 0.4 * 0.25)  # of two seeds in five, from 25 to 30
 
 
 @pytest.mark.parametrize(
@@ -112,7 +140,7 @@ def test_no_number_where_a_seed_shares_no_cost_with_random(df, shift, column):
 )
 def test_what_cannot_be_compared_is_refused(df, spoil, said):
     with pytest.raises(ValueError, match=said):
-        robustness.differences(spoil(df))
+        robustness.against_baseline(spoil(df))
 
 
 EARLY = '{"changes": {"con_first_epochs": 3}}'
@@ -163,7 +191,7 @@ def test_whole_benchmarks_come_first_with_the_same_methods_at_their_defaults(df,
     first, second = robustness.read(tmp_path).items()
     assert first[0] == "MixMNIST" and second[0].startswith("90 % iD")
     assert len(first[1]) == len(shared) + len(own) and set(first[1]["options"]) == {"{}"}
-    assert set(robustness.differences(first[1]).index) == set(robustness.differences(df).index)
+    assert set(robustness.against_baseline(first[1]).index) == set(robustness.against_baseline(df).index)
 
 
 def test_missing_tables_say_how_they_are_made(tmp_path):
@@ -182,29 +210,29 @@ def texts(fig):
 
 
 def test_heat_map_shows_the_differences_of_each_case_and_what_is_missing(df):
-    cheap = df.assign(cost=np.where(df["initial"] == "strategy", df["cost"] - 10, df["cost"]))
+    cheap = df.assign(cost=np.where(df["initial"] == "strategy", df["cost"] - 20, df["cost"]))
     cases = {"hard: 72 iD": df, "apart: 5 iD": cheap[cheap["strategy"] != "badge"]}
     fig, found = figures.robustness_map(cases), robustness.compared(cases)
     heat, methods = fig.data[0], ["badge", "margin", "cautious_coverage", OWN]
     assert [label.partition("</b>")[0][3:] for label in heat.y] == ["hard", "apart"] and "72 iD" in heat.y[0]
     expected = found.pivot(index="case", columns="method", values="mean").loc[list(cases), methods]
     np.testing.assert_allclose(np.array(heat.z, float), expected.to_numpy())
-    assert heat.zmin == -heat.zmax == pytest.approx(-15.2)  # the largest, of what buys its first labels
+    assert heat.zmin == -heat.zmax == -np.nanmax(np.abs(expected.to_numpy()))
     said = texts(fig)
-    assert said["hard", "margin"].startswith("<b>+10.0</b>") and found["sure"][found["method"] == "margin"].all()
+    assert said["hard", "margin"].startswith("(+17.6)") and not found["sure"].any()  # five seeds tell nothing apart
     own = next(column for _, column in said if "labels" in column)
     assert "no number" in said["apart", own] and "ends before: 5 of 5" in said["apart", own]
     (absent,) = [note for note in fig.layout.annotations if note.text == "not run"]
     assert absent.x == "badge" and "apart" in absent.y
-    assert "no correction over cases or methods" in fig.layout.title.text and "5 seeds" in fig.layout.title.text
+    assert "signed-rank test over seeds, Holm's correction" in fig.layout.title.text
+    assert "5 seeds" in fig.layout.title.text
 
 
-def test_what_is_not_told_apart_stands_in_brackets():
-    both = [rows("random", [20, 40], [0.5, 0.5], seed=s, learner="probe") for s in range(5)]
-    both += [
-        rows("margin", [20, 40], [0.5 + g / 100] * 2, seed=s, learner="probe") for s, g in enumerate([5, -5, 4, -4, 1])
-    ]
+def test_what_is_told_apart_is_bold_and_what_is_not_stands_in_brackets():
+    both = [gained("random", [0] * 6), gained("margin", [5, -5, 4, -4, 1, 0])]
     assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "margin"].startswith("(+0.2)")
+    both[1] = gained("margin", [5, 5, 4, 4, 1, 2])
+    assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "margin"].startswith("<b>+3.5</b>")
 
 
 def test_tally_counts_what_is_sure_what_is_not_and_what_has_no_number():

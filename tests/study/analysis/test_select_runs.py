@@ -8,7 +8,7 @@ import pytest
 from conftest import tiny
 from test_metrics import rows
 
-from alkit import experiment, store
+from alkit import experiment, paths, store
 from alkit.study.analysis import claims, cost_tables, paired_differences, recommend, select_runs, variance
 from alkit.study.tables import COLUMNS, write_results
 
@@ -68,7 +68,7 @@ def test_options_tell_strategies_and_learners_apart():
     ])  # fmt: skip
     names = select_runs.union({"t": table}).drop_duplicates("method")
     assert list(names["strategy_name"]) == ["distance_cl, radius=0.1", "distance_cl"]
-    assert list(names["learner_name"]) == ["probe", "contrastive, features=projected"]
+    assert list(names["learner_name"]) == ["probe", "contrastive(features=projected)"]
 
 
 def test_balanced_is_the_largest_set_with_equal_seeds_and_keeps_the_baseline():
@@ -109,9 +109,58 @@ def test_crossings_are_complete_and_none_is_part_of_another():
     assert select_runs.fullest(every) == "probe"  # as many as supervised, and before it
 
 
+def test_a_learner_with_options_and_a_strategy_without_the_filter_are_others_of_their_kind():
+    everything = json.dumps({"learner": {"auxiliary": "all"}})
+    off = json.dumps({"auxiliary_filter": False})
+    parts = [
+        runs(name, "probe", range(8), gain, options=options)
+        for name, gain in (("random", 0), ("margin", 0.05))
+        for options in ("{}", everything, off)
+    ]
+    df = select_runs.union({"t": pd.concat(parts)})
+    assert set(select_runs.of_learner(df, "probe")["strategy_name"]) == {
+        "random", "margin", "random, filter=off", "margin, filter=off",
+    }  # fmt: skip
+    gated = select_runs.of_learner(df, "probe(auxiliary=all)")
+    assert set(gated["method"]) == {"random, probe(auxiliary=all)", "margin, probe(auxiliary=all)"}
+    (crossing,) = variance.crossings(df)
+    assert set(crossing["learner_name"]) == {"probe", "probe(auxiliary=all)"}
+    share = variance.shares(paired_differences.per_run(crossing), "accuracy")["share"]
+    assert share["strategy"] > 0.1 and share["learner"] < 1e-9  # the same numbers on both
+    assert cost_tables.learners_note(crossing).startswith("Methods of different learners (probe, probe(auxiliary=all))")
+
+
+def test_papers_rows_are_those_without_the_filter_where_the_paper_has_none():
+    off = json.dumps({"auxiliary_filter": False})
+    parts = [runs("random", "supervised", range(3)), runs("distance_cl", "contrastive", range(3))]
+    df = select_runs.union({"t": pd.concat([*parts, runs("distance_cl", "contrastive", range(3), options=off)])})
+    assert set(select_runs.paper_rows(df)["method"]) == {"Random", "Distance(CL), filter=off"}
+
+
+RESULTS = sorted((paths.ROOT / "figures" / "results").glob("mix*.csv"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_development_seeds_are_in_no_committed_table_that_counts(path):
+    table = pd.read_csv(path)
+    assert select_runs.development_runs(table).empty
+
+
+def test_development_seeds_are_told_apart_by_pool_seed_and_version():
+    assert not any(set(select_runs.COUNTING_SEEDS) & seeds for seeds in select_runs.DEVELOPMENT_SEEDS.values())
+    table = runs("margin", "probe", [3, 20, 100], benchmark="mixdigits-id10", version="0.2.0")
+    assert set(select_runs.development_runs(table)["seed"]) == {3, 100}
+    assert select_runs.development_runs(table.assign(version="0.1.0")).empty
+    assert set(select_runs.development_runs(table.assign(benchmark="mixmnist"))["seed"]) == {100}
+    assert select_runs.development_runs(table.assign(benchmark="mixcifar60")).empty
+    note = select_runs.development_note("mixdigits-id10")
+    assert note == "Options were chosen on seeds 0 to 4, 100 to 109: same pool and test images, other first labels."
+    assert select_runs.development_note("mixcifar60") == ""
+
+
 def test_inventory_counts_what_the_committed_sweep_asks_for_and_what_is_missing(found):
     table = select_runs.inventory(found, "mixdigits")
-    assert table.loc["probe", ["strategies", "seeds", "runs"]].tolist() == [5, "16", 80]
+    assert table.loc["probe", ["strategies", "seeds", "runs", "development"]].tolist() == [5, "16", 80, 25]
     assert table.loc["contrastive", ["runs", "wanted", "missing", "tables"]].tolist() == [6, 121, 115, "small"]
     empty = select_runs.inventory(found[found["learner"] != "probe"], "mixdigits").loc["probe"]
     assert empty["runs"] == 0 and empty["missing"] == empty["wanted"] > 500 and empty["seeds"] == "-"
@@ -196,10 +245,10 @@ def test_an_incomplete_design_and_an_unknown_number_are_refused():
 
 
 def test_places_are_compared_by_differences_within_each_and_never_by_accuracies(found):
-    one = variance.differences(select_runs.of_learner(found, "probe"))
+    one = paired_differences.strategy_differences(select_runs.of_learner(found, "probe"))
     elsewhere = select_runs.union({"m": tables()["sweep"].assign(benchmark="MixMNIST", fingerprint="m")})
     lower = elsewhere.assign(accuracy=elsewhere["accuracy"] - 0.3)
-    other = variance.differences(select_runs.of_learner(lower, "probe"))
+    other = paired_differences.strategy_differences(select_runs.of_learner(lower, "probe"))
     joint = variance.agreement(one, other)
     np.testing.assert_allclose(joint["mean_one"], joint["mean_other"], atol=1e-9)
     assert "oracle_random" not in joint.index and set(joint.index) == {"entropy", "margin", "lfosa"}
@@ -211,23 +260,23 @@ def test_places_are_compared_by_differences_within_each_and_never_by_accuracies(
     unsure = variance.verdict(joint.assign(p_holm_one=1.0))
     assert (unsure["both"], unsure["one_only"]) == (0, sure)
     with pytest.raises(ValueError, match="benchmarks cannot be compared"):
-        variance.differences(pd.concat([found, elsewhere])[lambda df: df["learner"] == "probe"])
+        paired_differences.strategy_differences(pd.concat([found, elsewhere])[lambda df: df["learner"] == "probe"])
 
 
 def test_places_that_cannot_be_compared_say_why(found):
-    probe = variance.differences(select_runs.of_learner(found, "probe"))
-    single = variance.differences(select_runs.of_learner(found[found["seed"] == 0], "probe"))
+    probe = paired_differences.strategy_differences(select_runs.of_learner(found, "probe"))
+    single = paired_differences.strategy_differences(select_runs.of_learner(found[found["seed"] == 0], "probe"))
     with pytest.raises(ValueError, match="several seeds; got 1"):
         variance.agreement(probe, single)
     with pytest.raises(ValueError, match="share no strategy"):
         variance.agreement(probe, probe.set_axis(["a", "b", "c"], axis=0))
     with pytest.raises(ValueError, match="differences are of one learner"):
-        variance.differences(variance.crossings(found)[0])
+        paired_differences.strategy_differences(variance.crossings(found)[0])
 
 
 def test_odd_initial_sets_are_refused_and_named_wherever_runs_meet(found):
     odd = found.assign(initial_hash=found["initial_hash"].where(found["method"] != "margin, probe", "odd"))
-    for use in (variance.blocks, lambda df: variance.differences(select_runs.of_learner(df, "probe"))):
+    for use in (variance.blocks, lambda df: paired_differences.per_run(select_runs.of_learner(df, "probe"))):
         with pytest.raises(ValueError, match=r"initial sets of seed 0 .*'odd': margin, probe"):
             use(odd)
 
@@ -238,7 +287,7 @@ def test_blocks_leave_out_learners_without_the_baseline(found):
 
 
 def test_answers_name_the_best_and_what_is_level_with_it(found):
-    block = variance.per_run(select_runs.of_learner(found, "probe"))
+    block = paired_differences.per_run(select_runs.of_learner(found, "probe"))
     table = recommend.answers(block, "random, probe")
     assert list(table.index) == list(recommend.WANTED)
     assert table.loc["accuracy", "method"] == "margin, probe" and table.loc["accuracy", "level"] == []
@@ -261,21 +310,21 @@ def test_text_is_filled_from_the_numbers_and_contradicted_by_them(found):
     )
     block = blocks[1].groupby("method")["accuracy"].mean()
     assert (
-        claims.told(good, blocks).startswith(f"{block['margin, probe']:.1f} %; +")
+        claims.filled(good, blocks).startswith(f"{block['margin, probe']:.1f} %; +")
         and claims.contradictions(good, blocks) == []
     )
-    assert "p < 0.05" not in claims.told(good, blocks) and " to +" in claims.told(good, blocks)
+    assert "p < 0.05" not in claims.filled(good, blocks) and " to +" in claims.filled(good, blocks)
     wrong = ["random, probe beats margin, probe in accuracy", "margin, probe is level with random, probe in accuracy",
              "accuracy of badge, probe", "oracle_random, probe beats random, probe in cost"]  # fmt: skip
     text = " ".join(f"{{{slot}}}" for slot in wrong)
     assert claims.contradictions(text, blocks) == wrong
-    assert claims.told(text, blocks).count("do not bear this out") == 2
-    assert "`badge, probe` is not in these tables" in claims.told(text, blocks)
+    assert claims.filled(text, blocks).count("do not bear this out") == 2
+    assert "`badge, probe` is not in these tables" in claims.filled(text, blocks)
     crossing = "{margin, probe beats Random in accuracy}"  # of two learners: found in the crossing
     assert claims.contradictions(crossing, blocks) == [] and claims.contradictions(crossing, blocks[:2]) != []
     for nonsense in ("{margin}", "{beauty of margin, probe}", "{margin, probe beats random, probe in beauty}"):
         with pytest.raises(ValueError, match="slot"):
-            claims.told(nonsense, blocks)
+            claims.filled(nonsense, blocks)
 
 
 def test_cheaper_is_better_where_less_is(found):

@@ -407,13 +407,16 @@ def test_curves_draw_the_mean_its_band_the_last_stage_and_the_floor():
     assert list(lines) == list(cost_tables.PAPER_METHODS.values()) and set(bands) == set(ends) == set(lines)
     for name, rows in table.groupby("method"):
         assert lines[name].y == pytest.approx(rows["mean"] * 100) and lines[name].x == pytest.approx(rows["x"])
-        upper, lower = bands[name].y[: len(rows)], bands[name].y[len(rows) :][::-1]
-        assert upper == pytest.approx((rows["mean"] + rows["sd"]) * 100)
-        assert lower == pytest.approx((rows["mean"] - rows["sd"]) * 100)
+        assert lines[name].line.shape == "hv"  # a stage counts when it is finished
+        half = len(bands[name].y) // 2
+        for side, part in ((1, slice(None, half)), (-1, slice(None, half - 1, -1))):
+            x, y = curves.staircase(rows["x"].to_numpy(), (rows["mean"] + side * rows["sd"]).to_numpy() * 100)
+            assert bands[name].x[part] == pytest.approx(x) and bands[name].y[part] == pytest.approx(y)
         assert (ends[name].x[0], ends[name].y[0]) == tuple(last.loc[name, ["cost_mean", "accuracy_mean"]])
         assert (lines[name].line.color, lines[name].line.dash, lines[name].marker.symbol) == palette.METHOD_STYLE[name]
     assert fig.layout.shapes[0].x0 == 130 and fig.layout.annotations[0].x == 130
     assert "3 seeds" in fig.layout.title.text and "standard deviation" in fig.layout.title.text
+    assert "different learners (contrastive, supervised, supervised_sn): a difference" in fig.layout.title.text
 
 
 def test_curves_on_a_log_axis_put_the_floors_text_at_its_line(gallery):
@@ -424,6 +427,7 @@ def test_curves_on_a_log_axis_put_the_floors_text_at_its_line(gallery):
 
 def test_curves_of_one_seed_have_no_band_and_over_n_id_no_floor():
     fig = figures.curves(results(seeds=1), x="n_id")
+    assert {t.line.shape for t in fig.data if t.name} == {"linear"}
     assert not any(t.fill for t in fig.data) and not fig.layout.shapes and "deviation" not in fig.layout.title.text
     assert all("customdata" not in t.hovertemplate for t in fig.data)
 
@@ -442,6 +446,8 @@ def test_a_method_keeps_its_style_whatever_it_is_drawn_with():
     assert together["Random"] == palette.METHOD_STYLE["Random"] == style.method_styles(["Random"])["Random"]
     assert len({together[name] for name in others}) == len(others)
     assert style.method_styles([others[0]])[others[0]] == together[others[0]]
+    both = style.method_styles(["Distance(CL)", "Distance(CL), filter=off"])
+    assert both["Distance(CL), filter=off"] == palette.METHOD_STYLE["Distance(CL)"] != both["Distance(CL)"]
 
 
 def test_composition_stacks_the_means_of_metrics_without_the_initial_set():
@@ -520,6 +526,10 @@ def test_forest_plot_draws_each_difference_and_interval_by_family_best_on_top(ma
     assert [trace.name for trace in fig.data] == ["the paper's strategies", "classic", "for open sets"]
     assert list(fig.layout.yaxis.categoryarray) == [name for trace in fig.data for name in trace.y]
     assert "no difference can reach 0.05" in fig.layout.title.text  # six seeds, nine methods
+    assert "learner probe" in fig.layout.title.text and "another learner" not in fig.layout.title.text
+    two = pd.concat([many[many["strategy"] == "random"], results(6, [("margin", "supervised")])])
+    text = figures.paired_differences(two, "random, probe").layout.title.text
+    assert "Of another learner than random, probe" in text and "margin, supervised" in text
     cost = figures.paired_differences(many, "random, probe", "cost")
     assert all(list(trace.x) == sorted(trace.x) for trace in cost.data)
 

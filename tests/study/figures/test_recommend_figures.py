@@ -23,7 +23,7 @@ def test_learners_stand_in_a_row_per_strategy_at_their_difference_to_random_on_t
     (crossing,) = variance.crossings(found)
     fig = figures.learners(crossing)
     spans, supervised, probe = fig.data
-    expected = paired_differences.differences(variance.per_run(crossing), "Random")
+    expected = paired_differences.differences(paired_differences.per_run(crossing), "Random")
     shown = dict(zip(probe.y, probe.x, strict=True))
     assert shown["margin"] == pytest.approx(expected.loc["margin, probe", "mean"])
     assert dict(zip(supervised.y, supervised.x, strict=True))["random"] == 0
@@ -41,13 +41,13 @@ def test_bars_of_the_spread_add_up_to_100(found):
     fig = figures.shares(crossing)
     assert [trace.name for trace in fig.data] == list(variance.PARTS)
     np.testing.assert_allclose(sum(np.array(trace.x) for trace in fig.data), 100)
-    share = variance.shares(variance.per_run(crossing), "cost")["share"]
+    share = variance.shares(paired_differences.per_run(crossing), "cost")["share"]
     assert fig.data[1].x[2] == pytest.approx(100 * share["strategy"])
     assert "2 learners (supervised and probe) x 4 strategies" in fig.layout.title.text
 
 
 def test_agreement_names_what_is_significant_somewhere(block):
-    one = variance.differences(block)
+    one = paired_differences.strategy_differences(block)
     joint = variance.agreement(one, one.assign(mean=-one["mean"], p_holm=1.0))
     fig = figures.agreement(joint, "here", "there")
     for trace in fig.data:
@@ -63,7 +63,7 @@ def test_scorecard_has_every_number_and_marks_what_is_sure(block):
     heat, better, worse, _ = fig.data
     table = recommend.scores(block, "random, probe", 72)
     assert heat.z.shape == (len(table), 9) and set(paired_differences.NUMBERS) | {"to_target"} == set(
-        recommend_figures.COLUMNS
+        recommend_figures.SCORECARD
     )
     assert sum(len(trace.text) for trace in fig.data[1:]) == 9 * len(table)
     cells = {(x, y): text for trace in fig.data[1:] for x, y, text in zip(trace.x, trace.y, trace.text, strict=True)}
