@@ -4,4 +4,4 @@ Importing the package is cheap and pulls in neither umap, plotly, pandas nor pap
 torchvision, numpy and scikit-learn (with their own dependencies) are.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -101,7 +101,7 @@ def _origin(function: Callable) -> tuple[str, str]:
 
 
 def _source_hash(function: Callable) -> str | None:
-    if function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    if (function.__module__ or "").partition(".")[0] == __name__.partition(".")[0]:
         return ""
     try:
         return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()

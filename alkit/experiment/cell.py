@@ -66,6 +66,11 @@ def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
         check_value(getattr(cell, name), kind, name)
     learner = learners.get(cell.learner, cell.learner_options)
     strategy = acquisition.get(cell.strategy)
+    if strategy.source_hash is None:
+        raise ValueError(
+            f"the source of strategy {cell.strategy!r} cannot be read, so that a change of it would go unnoticed; "
+            "define it in a file or a notebook"
+        )
     acquisition.check_options(cell.strategy, cell.strategy_options)
     if missing := [need for need in strategy.needs if need not in learner.shows]:
         fitting = [name for name, other in learners.LEARNERS.items() if set(strategy.needs) <= set(other.shows)]

@@ -38,6 +38,8 @@ def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -
         "alkit": __version__,
         "device": device.type,
     }
+    if source := acquisition.source_hash(cell.strategy):
+        config["strategy_source"] = source
     name = f"{cell.benchmark}-{cell.profile}/{cell.learner}+{cell.strategy}-{initial}-s{cell.seed}"
     return RunFolder(root / "cells", name, config, environment(device))
 
@@ -208,6 +210,7 @@ class Loop:
         """Ask in the strategy's order until the stage's iD quota is met or the pool is empty.
 
         For a reference line, non-iD samples are skipped: not asked, not paid for, and still unasked at the next stage.
+        StrategyError where the strategy ends before that.
         """
         wanted = self.recipe.stage_id if stage else self.recipe.initial_id
         wanted = min(wanted, self.recipe.stop_id - self.counts[ID])
@@ -233,7 +236,14 @@ class Loop:
             picks.append(self._pick(stage, len(picks), index))
             at_round_end = self.cell.stop == "quota" or len(picks) % wanted == 0
             if self.counts[ID] >= target and at_round_end:
-                break
+                return picks
+        left = [i for i in np.flatnonzero(self.answers_N < 0) if not only_id or self.oracle.is_id(i)]
+        if left:
+            raise acquisition.StrategyError(
+                f"strategy {self.cell.strategy!r} ended at stage {stage} after {len(picks)} questions, with "
+                f"{max(0, target - self.counts[ID])} of {wanted} iD answers missing and {len(left)} samples unasked: "
+                "it must yield every position of view.unasked; finished stages are kept"
+            )
         return picks
 
     def _pick(self, stage: int, position: int, index: int) -> dict:

@@ -104,9 +104,7 @@ def cells_of(
 def check_count(cells: int) -> None:
     """ValueError where so many cells are more than are made at once."""
     if cells > MOST_CELLS:
-        raise ValueError(
-            f"these are {cells:,} cells, and at most {MOST_CELLS:,} are run at once; take fewer seeds"
-        )
+        raise ValueError(f"these are {cells:,} cells, and at most {MOST_CELLS:,} are run at once; take fewer seeds")
 
 
 def ceiling_cells(benchmark: str, profile: str, learner: str, seed: int, n_seeds: int) -> list:

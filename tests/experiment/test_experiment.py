@@ -16,10 +16,10 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize as unit
 from threadpoolctl import threadpool_info
 
-from alkit import acquisition, benchmarks, experiment, learners, rng
+from alkit import __version__, acquisition, benchmarks, experiment, learners, rng
 from alkit.acquisition import registry
 from alkit.benchmarks import AMBIGUOUS, ID, OOD, Benchmark, Pool
-from alkit.experiment import Cell, methods
+from alkit.experiment import Cell, loop, methods
 from alkit.learners import representation
 
 METHODS = [
@@ -424,28 +424,111 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         (tiny(changes={"stop_id": 81}), "stop_id (81) is above the pool's 80 iD samples; lower it"),
         (
             tiny("probe", "gradient"),
-            "strategy 'gradient' needs gradients, which learner 'probe' does not show; learners that do: none",
+            "strategy 'gradient' needs head, which learner 'probe' does not show; learners that do: none",
         ),
         (
             tiny("supervised", "distant"),
-            "strategy 'distant' needs scores, which learner 'supervised' does not show; learners that do: probe",
+            "strategy 'distant' needs features, which learner 'supervised' does not show; learners that do: probe",
         ),
     ],
     ids=lambda value: value.split(" (")[0][:40] if isinstance(value, str) else "",
 )
 def test_cell_that_cannot_run_is_refused_before_anything_is_written(cell, said, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "STRATEGIES", dict(acquisition.STRATEGIES))
-    for name, need in (("gradient", "gradients"), ("distant", "scores")):
+    for name, need in (("gradient", "head"), ("distant", "features")):
 
         @acquisition.strategy(name, citation="none", needs=(need,))
         def unused(view):
             yield from ()
 
-    monkeypatch.setattr(learners.Probe, "shows", ("features", "probs", "scores"))
+    for name, learner in learners.LEARNERS.items():
+        monkeypatch.setattr(learner, "shows", ("features", "probs") if name == "probe" else ("probs",))
     with pytest.raises(ValueError) as error:
         experiment.finish(cell, root=tmp_path / "runs")
     assert said in str(error.value)
     assert not contents(tmp_path)
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Registers a generator function of a view under the name "own", again and again."""
+    monkeypatch.setattr(registry, "STRATEGIES", dict(acquisition.STRATEGIES))
+    return acquisition.strategy("own", citation="none", needs=())
+
+
+@pytest.mark.parametrize("stop", ["quota", "round"])
+@pytest.mark.parametrize("most", [0, 1])
+def test_strategy_that_ends_below_the_quota_is_named_and_finished_stages_stay(own, tmp_path, most, stop):
+    """Until 0.1.0 one that yielded nothing went on for ever, and one that yielded too few had stages of as many."""
+
+    calls = []
+
+    def few(view):
+        calls.append(len(view.unasked))
+        yield from view.unasked[: most if len(calls) > 1 else None]
+
+    own(few)
+    cell = tiny("probe", "own", stop=stop, auxiliary_filter=False)
+    said = (
+        f"strategy 'own' ended at stage 2 after {most} questions, with [0-9] of [0-9] iD answers missing and .* unasked"
+    )
+    for _ in range(2):
+        with pytest.raises(acquisition.StrategyError, match=said):
+            experiment.finish(cell, root=tmp_path)
+        assert [row["stage"] for row in stages(tmp_path)] == ["0", "1"]
+
+
+def test_strategy_that_asks_all_there_is_may_end_below_the_quota(own, tmp_path):
+    def all_there_is(view):
+        yield from view.unasked
+
+    own(all_there_is)
+    changes = {"stop_id": 80, "stage_id": 40}
+    records = experiment.finish(tiny("probe", "own", changes=changes), root=tmp_path)
+    assert records[-1]["n_id"] == 80
+
+
+def test_changed_function_of_a_strategy_does_not_read_the_results_of_the_old_one(own, tmp_path):
+    def first(view):
+        yield from view.unasked
+
+    def second(view):
+        yield from view.unasked[::-1]
+
+    bought, folders = [], []
+    for function in (first, second, first):
+        registry.STRATEGIES.pop("own", None)
+        own(function)
+        root = tmp_path / "runs"
+        experiment.finish(tiny("probe", "own"), root=root)
+        folders.append(set((root / "cells" / "tiny-smoke").iterdir()))
+        newest = (folders[-1] - folders[-2] if len(folders) > 1 else folders[-1]) or folders[0]
+        bought.append((next(iter(newest)) / "picks.csv").read_bytes())
+    assert len(folders[0]) == 1 and len(folders[1]) == len(folders[2]) == 2
+    assert bought[0] != bought[1]
+
+
+def test_strategy_whose_source_cannot_be_read_is_refused(own, tmp_path):
+    space = {}
+    exec("def typed(view):\n    yield from view.unasked", space)
+    own(space["typed"])
+    with pytest.raises(
+        ValueError, match="source of strategy 'own' cannot be read, .*; define it in a file or a notebook"
+    ):
+        experiment.finish(tiny("probe", "own"), root=tmp_path / "runs")
+    assert not contents(tmp_path)
+
+
+def test_run_of_another_version_is_left_alone_and_never_read(tmp_path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(loop, "__version__", "0.1.0")
+        experiment.finish(tiny("probe", "margin"), root=tmp_path)
+    old = contents(tmp_path / "cells")
+    assert not experiment.finished(tiny("probe", "margin"), root=tmp_path)
+    records = experiment.finish(tiny("probe", "margin"), root=tmp_path)
+    assert {record["version"] for record in records} == {__version__} != {"0.1.0"}
+    now = contents(tmp_path / "cells")
+    assert len(now) == 2 * len(old) and {name: now[name] for name in old} == old
 
 
 def test_diverged_learner_is_named_and_its_finished_stages_stay(tmp_path, monkeypatch):
