@@ -111,8 +111,8 @@ def named(folder: Path, benchmark: str, profile: str) -> list[str]:
 def all_labels(folder: Path) -> list[str]:
     """What the result tables below `folder` are called (`label`), in alphabetical order; other CSV files are not."""
     begins = ",".join(COLUMNS[:3]).encode()
-    paths = sorted((Path(folder) / "results").glob("*.csv"))
-    return [path.stem for path in paths if path.read_bytes().startswith(begins)]
+    paths = (Path(folder) / "results").glob("*.csv")
+    return sorted(path.stem for path in paths if path.read_bytes().startswith(begins))
 
 
 def rows_of(cell, root: Path | None) -> list[dict]:

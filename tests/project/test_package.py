@@ -83,12 +83,18 @@ KIT = """
 import sys
 from pathlib import Path
 
-class Absent:  # the kit needs nothing of what the study is made with
-    def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("pandas", "plotly", "papermill", "nbformat", "umap", "matplotlib"):
-            raise ModuleNotFoundError(name)
+class Hiding:  # an import system without what the study is made with: the kit needs none of it
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Absent())
+    def find_spec(self, name, *more):
+        absent = name.partition(".")[0] in ("pandas", "plotly", "papermill", "nbformat", "umap", "matplotlib")
+        return None if absent else self.finder.find_spec(name, *more)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(Hiding, sys.meta_path)
 import alkit
 from alkit import benchmarks, experiment, explorer
 
