@@ -1,9 +1,9 @@
 """Ambiguous digits: a generator mixes two digits, and ten classifiers that do not agree on the mixture keep it.
 
 After NVAE-MNIST of Kim, Kim and Hwang, 2023 (arXiv:2303.14433), with a compact network of our own in place of NVAE's
-published weights. What comes out of a decoder is softer than real images are, and a learner that is handed blur can
-tell mixtures apart without knowing a digit. So, and this is ours, a mixture keeps the variance of a single draw, and is
-given the grey levels of a real image before the vote; `shortcut_auroc` measures what blur still gives away.
+published weights. A decoder's images are softer than real ones, so that a learner could tell mixtures by their blur,
+without knowing a digit. Against that, and this is ours, a mixture keeps the variance of a single draw, and is given the
+grey levels of a real image before the vote; `blur_check.shortcut_auroc` measures how well blur still tells them.
 
 All images are uint8, (N, 1, H, W). Shape letters: N images, B batch, V voters, P pixels.
 """
@@ -55,8 +55,6 @@ class GeneratorRecipe:
 
 
 DIGITS_8PX = GeneratorRecipe(size=8, levels=17, scales=(2, 4), epochs=80, voter_epochs=60)
-
-
 MNIST_28PX = GeneratorRecipe(
     size=28, levels=256, scales=(4, 7), epochs=14, voter_epochs=5, width=32, patch=2, bf16=True, voter_strides=(2, 2, 1)
 )

@@ -1,4 +1,4 @@
-"""Variants of MixDigits, each harder in one respect: what a strategy may meet outside the pool it was tuned on.
+"""Variants of MixDigits, each harder in one respect: pools that a strategy was not tuned on.
 
 | variant | pool | what is hard |
 |---|---|---|
@@ -31,7 +31,7 @@ COUNTS = {  # iD, ambiguous and OoD images, of MixDigits' 1,297, 324 and 324
 }
 
 
-WORDS = {  # each variant in a few of them
+WORDS = {  # a short description of each variant
     **{name: f"{name[2:]} % iD" for name in COUNTS if name.startswith("id")},
     "ambiguous_heavy": "heavy on ambiguous",
     "ood_heavy": "heavy on OoD",
@@ -42,16 +42,12 @@ WORDS = {  # each variant in a few of them
 
 
 NEAR_OOD = (0, 1, 2, 3, 4)  # the digits that are iD
-
-
 TWO_CLASSES = (3, 8)  # alike but for two gaps in the stroke
-
-
 ERRORS = 0.05  # share of the annotator's answers that are wrong
 
 
 def options(parts: Sequence[str]) -> dict:
-    """The option of `benchmarks.mixdigits` that the parts of a benchmark's name stand for; ValueError for several."""
+    """The option of `mixdigits.mixdigits` that the parts of a benchmark's name stand for; ValueError for several."""
     if len(parts) != 1:
         raise ValueError(f"a variant of mixdigits is one of {', '.join(VARIANTS)}; got {'-'.join(parts)!r}")
     return {"variant": parts[0]}

@@ -91,7 +91,7 @@ def rebuild_mixdigits(
     letter_images, letter_labels = glyphs.letters(count, seed=seed)
     measured = ambiguous.measured(made, images)
     provenance = {
-        "made by": "alkit.benchmarks.rebuild_mixdigits",
+        "made by": "alkit.benchmarks.mixdigits.rebuild_mixdigits",
         "seed": seed,
         "recipe": asdict(recipe),
         "versions": {name: version(name) for name in ("torch", "numpy", "scikit-learn", "matplotlib", "pillow")},

@@ -10,20 +10,10 @@ import numpy as np
 from alkit import rng
 
 LETTERS = "ABCDEFGHIJ"
-
-
 GRID = 8  # pixels a side of an image of load_digits
-
-
 BLOCK = 4  # a pixel counts the ink of a 4x4 block of a 32x32 bitmap
-
-
 CANVAS = GRID * BLOCK
-
-
 FONT_SIZE = 96  # px; large enough that FreeType's hinting is invisible once the glyph fills 32 px
-
-
 INK_RANGE = (251, 397)  # 1 % and 99 % quantile of a digit's ink over load_digits, in bitmap pixels of 1,024
 
 

@@ -13,14 +13,8 @@ from alkit import rng
 from alkit.benchmarks.sources.glyphs import FACES, font_folder
 
 SIDE = 32  # pixels a side of an image
-
-
 FINE = 3  # drawn this many times larger, then averaged
-
-
 CANVAS = SIDE * FINE
-
-
 DIGITS = "0123456789"
 
 
@@ -40,7 +34,7 @@ def _house_number(number: int, seed: int) -> np.ndarray:
     stream = rng.numpy_stream(seed, "house_numbers", number)
     ground_HWC, paint_C = _ground(stream), _paint(stream)
     luminance = ground_HWC.mean((0, 1)) @ LUMA
-    if abs(paint_C @ LUMA - luminance) < 45:  # a number that nobody can read is on no house
+    if abs(paint_C @ LUMA - luminance) < 45:  # it could not be read
         paint_C = paint_C * 0.35 if luminance > 128 else 255 - (255 - paint_C) * 0.35
     glyphs, shadow = _digits(DIGITS[number % 10], stream)
     scene_HWC = ground_HWC
