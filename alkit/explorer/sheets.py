@@ -5,14 +5,8 @@ import io
 import numpy as np
 
 SIDE = 16  # tiles: a browser decodes a sheet of 448 pixels (28 a tile) in a few ms, when it is first looked at
-
-
 LOSSLESS_BELOW = 4_000_000  # bytes of raw pixels; above, WebP of quality `QUALITY`: a third of the size
-
-
 QUALITY = 75
-
-
 MODES = {1: "L", 3: "RGB"}
 
 

@@ -114,5 +114,6 @@ function showProgress() {
     picture.append(svg("circle", { cx, cy, r: bold ? 5 : 2.5, fill: colour }));
     names.append(h("li", {}, symbolPicture(symbol, colour), bold ? h("b", {}, meta.purchases[p].name) : meta.purchases[p].name));
   }
-  place.replaceChildren(h("h2", {}, "What a label cost"), picture, names);
+  const hint = h("p", { class: "hint" }, "A look is one image shown to the annotator, whatever the answer.");
+  place.replaceChildren(h("h2", {}, "What a label cost"), hint, picture, names);
 }
