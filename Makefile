@@ -1,5 +1,7 @@
 # make study     the whole study on MixDigits: notebooks, figures, result tables, Table 2
-# make test      pytest over tests/ and nbval over notebooks/
+# make test      pytest over tests/ and nbval over notebooks/, both reported; without the tests marked slow
+# make test-all  the same with the slow ones, which kill processes, fill disks or wait
+# make check     ruff (rules and format) and mypy
 # make lab       JupyterLab in the study's environment
 # make figures   the committed pictures, tables and executed notebooks again (needs a Chrome: without, there are no pictures)
 # make notebooks the committed notebooks' own outputs again, at their defaults
@@ -16,17 +18,28 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m alkit run
 ON := -p benchmark $(BENCHMARK) -p profile $(PROFILE)
 
-.PHONY: study test lab figures notebooks peers bench clean
+.PHONY: study test test-all check lab figures notebooks peers bench clean
 
 study: .venv/ready
 	$(RUN) all $(ON) -p n_seeds $(SEEDS)
 	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE)
 
 # a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails; no pictures of it
+TEST = failed=0; $(BIN)/python -m pytest -q -n auto $(1) tests || failed=1; \
+  scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
+  $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -p no:cacheprovider notebooks \
+  || failed=1; exit $$failed
+
 test: .venv/ready
-	$(BIN)/python -m pytest -q tests
-	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
-	  $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider notebooks
+	$(call TEST,-m "not slow")
+
+test-all: .venv/ready
+	$(call TEST,)
+
+check: .venv/ready
+	$(BIN)/ruff check alkit tests
+	$(BIN)/ruff format --check alkit tests
+	$(BIN)/mypy
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
