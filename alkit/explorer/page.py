@@ -28,7 +28,6 @@ from alkit.explorer.palette import (
     DASHES,
     GREY,
     KIND_STYLE,
-    METHOD_STYLE,
     PALETTE,
     RAMP,
     SYMBOLS,
@@ -161,7 +160,7 @@ def _meta(made, images_NHWC, categories, scores, purchases, title: str, about: s
         "categories": [{"key": c.key, "names": c.names, **_style(c.names)} for c in categories],
         "scores": [{"key": s.key, "low": s.low, "high": s.high, "steps": cols.STEPS} for s in scores],
         "none": {"category": cols.NONE, "score": cols.NO_SCORE},
-        "purchases": [{**_bought(bought), **_stroke(i, bought.name)} for i, bought in enumerate(purchases)],
+        "purchases": [{**_bought(bought), **_stroke(i, bought)} for i, bought in enumerate(purchases)],
         "colours": {"ramp": RAMP, "grey": GREY, "kinds": KIND_STYLE, "clusters": _style(range(_clusters(purchases)))},
     }
 
@@ -177,10 +176,10 @@ def _style(names: Sequence) -> dict:
     }
 
 
-def _stroke(number: int, name: str) -> dict:
-    """Colour, dashes and symbol of a strategy's curve: a method of the paper has those of the figures."""
+def _stroke(number: int, bought: Purchases) -> dict:
+    """Colour, dashes and symbol of a strategy's curve: its own, else the `number`-th of the palette."""
     nth = (PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)], SYMBOLS[number % len(SYMBOLS)])
-    colour, dash, symbol = METHOD_STYLE.get(name, nth)
+    colour, dash, symbol = bought.style or nth
     return {"colour": colour, "dashes": STROKES.get(dash, dash.replace("px", "")), "symbol": symbol}
 
 

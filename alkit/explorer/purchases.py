@@ -33,7 +33,8 @@ class Purchases:
     """What one strategy bought: `picks[stage]` are pool positions in the order asked, stage 0 the initial set.
 
     `accuracies`: one per stage, in 0..1, or empty. `circles`: by stage, for the stages that have them. `note`: a
-    sentence on where they come from, shown beside them.
+    sentence on where they come from, shown beside them. `style`: colour, dash (as Plotly names them) and symbol of the
+    curve; None for the palette's next.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Purchases:
     accuracies: Sequence[float] = ()
     circles: dict[int, Circles] = field(default_factory=dict)
     note: str = ""
+    style: tuple[str, str, str] | None = None
 
 
 def check(purchases: Sequence[Purchases], n: int) -> None:

@@ -13,7 +13,7 @@ from explorer_page import CLASSES, EVIL, TITLE, N, neighbours, pool, read, squar
 from PIL import Image
 
 from alkit import experiment, explorer
-from alkit.explorer import Purchases
+from alkit.explorer import Purchases, palette
 from alkit.explorer.columns import columns
 from alkit.explorer.purchases import INSIDE
 from alkit.explorer.spaces import aligned, nearest, neighbour_agreement, plane
@@ -191,7 +191,6 @@ def test_missing_values_are_none_in_every_kind_of_column():
 
 
 def test_colours_symbols_and_dashes_are_defined_in_the_palette_alone():
-    from alkit.explorer import palette
     from alkit.explorer.page import PAGE
 
     defined = set(re.findall("#[0-9a-f]{6}", Path(palette.__file__).read_text().lower()))
@@ -292,6 +291,9 @@ def test_command_writes_the_page_of_finished_runs_and_says_where(capsys, tmp_pat
         command.main(["explore", "--benchmark", "tiny", "--profile", "smoke", "--into", str(tmp_path / "x.html")]) == 0
     )
     meta, arrays = read(tmp_path / "x.html")
-    assert [bought["name"] for bought in meta["purchases"]] == ["Entropy", "Distance(CL)"]
+    assert [bought["name"] for bought in meta["purchases"]] == ["Entropy", "Distance(CL), filter=off"]
+    assert [bought["colour"] for bought in meta["purchases"]] == [
+        palette.METHOD_STYLE[name][0] for name in ("Entropy", "Distance(CL)")
+    ]
     assert [space["name"] for space in meta["spaces"]][1:] == ["contrastive, last stage", "raw pixels"]
     assert "cluster1-1" in arrays and len(meta["scores"]) == 4

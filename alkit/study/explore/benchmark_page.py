@@ -1,7 +1,7 @@
 """The explorer's page of one benchmark, profile and seed, from what the study's runs have left on disk."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from alkit.store import sha256
 from alkit.study import tables
 from alkit.study.analysis import cost_tables
 from alkit.study.explore import replay
+from alkit.study.figures.style import method_styles
 
 NEIGHBOURS = 8
 LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
@@ -41,7 +42,8 @@ def write_benchmark(
 
     Features are those of the contrastive learner before any label (from the cache that runs share), beside raw pixels
     and, where a run of `contrastive+distance_cl+filter=off` is finished, its last features; scores and clusters those
-    after the initial set. Purchases are those of the finished runs among `methods` (default: the paper's); none are run here.
+    after the initial set. Purchases are those of the finished runs among `methods` (default: the paper's), in the
+    colours of the figures; none are run here.
     ValueError for an unknown benchmark, profile or method; before any work for a `path` that no page can be written to.
     """
     check_path(path)
@@ -50,6 +52,8 @@ def write_benchmark(
     cell = Cell(benchmark, profile, "contrastive", "distance_cl", seed, auxiliary_filter=False)
     data, setting = experiment.benchmark_of(cell), experiment.setting_of(cell, root=root, progress=progress)
     purchases = [_bought(one, root, progress) for one in done]
+    styles = method_styles([bought.name for bought in purchases])
+    purchases = [replace(bought, style=styles[bought.name]) for bought in purchases]
     features = {NO_LABEL: first_representation(setting)[0].features("encoder")}
     if ours := [one for one in done if replay.is_replayable(one)]:
         features[LAST] = replay.last_features(ours[0], root=root)
