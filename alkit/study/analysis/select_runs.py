@@ -4,8 +4,8 @@ Tables overlap (notebook 4's six methods are in a sweep of all strategies again)
 method is taken from one table, never mixed from several, and a set of methods is cut to seeds that all of them have.
 Whether they may be compared at all is left to `cost_tables.check_comparable`, which everything after this calls.
 
-Seeds on which options were chosen say nothing about how well the choice holds: `DEVELOPMENT_SEEDS` and the seeds of
-tables that count are kept apart.
+Runs at seeds on which options were chosen do not show how well the choice holds: committed tables are read without
+them. Sweeps that count have the seeds 20 to 30.
 """
 
 import json
@@ -30,9 +30,6 @@ DEVELOPMENT_SEEDS = {  # of a pool and its variants: those that choices were mad
 }
 
 
-COUNTING_SEEDS = range(20, 31)  # of sweeps whose tables count
-
-
 UNTIL = "0.1.0"  # tables of this version were made before development seeds were kept apart
 
 
@@ -45,8 +42,8 @@ APART = ("beyond",)  # names of tables of one strategy's ablations, which stand 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
     """The committed result tables of `benchmark` at `profile` by file name; {} where there are none.
 
-    Those named in `APART` are left out. With `own`, also the tables among the runs ("runs/..."), and as "finished
-    cells" what is on disk without a table. StoreError for one that is damaged.
+    Left out: tables named in `APART`, and `development_runs`. With `own`, also the tables among the runs ("runs/..."),
+    and as "finished cells" what is on disk without a table, all with every seed. StoreError for one that is damaged.
     """
     places = {"": paths.ROOT / "figures", **({"runs/": runs_folder() / "figures"} if own else {})}
     found = {}
@@ -55,7 +52,8 @@ def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.D
             if name in APART:
                 continue
             file = place + label(benchmark, profile, name)
-            found[file] = read_results(folder, benchmark, profile, name)
+            table = read_results(folder, benchmark, profile, name)
+            found[file] = table if place else table.drop(development_runs(table).index)
     if own and (rows := list(_cells(benchmark, profile))):
         found["finished cells"] = pd.DataFrame(rows, columns=COLUMNS)
     return found

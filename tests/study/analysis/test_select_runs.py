@@ -147,7 +147,7 @@ def test_development_seeds_are_in_no_committed_table_that_counts(path):
 
 
 def test_development_seeds_are_told_apart_by_pool_seed_and_version():
-    assert not any(set(select_runs.COUNTING_SEEDS) & seeds for seeds in select_runs.DEVELOPMENT_SEEDS.values())
+    assert not any(set(range(20, 31)) & seeds for seeds in select_runs.DEVELOPMENT_SEEDS.values())
     table = runs("margin", "probe", [3, 20, 100], benchmark="mixdigits-id10", version="0.2.0")
     assert set(select_runs.development_runs(table)["seed"]) == {3, 100}
     assert select_runs.development_runs(table.assign(version="0.1.0")).empty
@@ -175,6 +175,16 @@ def test_tables_are_the_committed_ones_and_with_own_the_runs_and_finished_cells(
     write_results(table.to_dict("records"), tmp_path / "figures", "mine")
     assert select_runs.tables("mixdigits", "laptop", own=True)["runs/mixdigits-laptop-mine"].equals(table)
     assert select_runs.tables("mixdigits", "paper", own=True) == {}
+
+
+def test_committed_tables_are_read_without_development_seeds_and_ones_own_with_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("ALKIT_RUNS", str(tmp_path / "runs"))
+    table = runs("margin", "probe", [3, 20, 100], benchmark="mixdigits", profile="laptop", version="0.2.0")
+    for folder in (tmp_path, tmp_path / "runs"):
+        write_results(table.to_dict("records"), folder / "figures", "sweep")
+    committed, own = select_runs.tables("mixdigits", "laptop", own=True).values()
+    assert set(committed["seed"]) == {20} and set(own["seed"]) == {3, 20, 100}
 
 
 def test_finished_cells_are_read_as_the_loop_wrote_them_and_others_are_not(tmp_path, monkeypatch):
