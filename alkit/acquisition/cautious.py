@@ -84,7 +84,7 @@ def moments(view: View, nodes, *, doubt=3.0, caution=1.0, neighbours=50, gates="
     is_id_M, is_other_M = (answers_M >= 0) & (answers_M < view.n_classes), answers_M == view.n_classes
     purity.calibrate(is_id_M, is_other_M)
     free_M, may_M, covered_M = answers_M == NOT_ASKED, np.isin(nodes, view.unasked), np.zeros(len(nodes))
-    for node in np.flatnonzero(is_id_M):
+    for node in np.flatnonzero(is_id_M).tolist():
         _cover(edges_MM, node, covered_M)
     for count in range(int(may_M.sum())):
         if count % max(1, view.quota // REFRESHES) == 0:
