@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from alkit import __version__, plain_yaml
-from alkit.paths import runs_folder
+from alkit.paths import checkout, runs_folder
 from alkit.store import StoreError
 
 
@@ -130,6 +130,8 @@ def sweep_(args) -> int:
     """Run what is missing of benchmark x learner x strategy x protocol x seed, and write the result table."""
     from alkit.study.batch import grid, sweep
 
+    if args.as_notebooks:
+        checkout("the study's notebooks")
     given = {name: getattr(args, name) for name in grid.AXES if getattr(args, name)}
     given |= {"changes": read("--changes", args.changes)} if args.changes else {}
     options = sweep.Options(
@@ -190,7 +192,6 @@ def table_(args) -> int:
     For one benchmark at one profile. For the paper's own benchmarks, its numbers stand beside them.
     """
     from alkit import recipes
-    from alkit.paths import checkout
     from alkit.study import tables
 
     recipe = recipes.recipe(args.benchmark, args.profile)

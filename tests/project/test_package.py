@@ -60,6 +60,10 @@ def test_wheel_holds_every_module_asset_and_part_of_the_explorers_page_and_nothi
         (["run", "all"], "the study's notebooks"),
         (["run", "04", "-p", "seed", "3"], "the study's notebooks"),
         (["run", "all", "--list"], "the study's notebooks"),
+        (
+            ["sweep", "--strategy", "random", "--learner", "probe", "--seed", "0", "--as-notebooks"],
+            "the study's notebooks",
+        ),
         (["table", "--committed"], "committed results"),
     ],
 )
