@@ -14,7 +14,7 @@ from alkit import experiment
 from alkit.experiment.methods import cells_of
 from alkit.study import cli as command
 from alkit.study import tables
-from alkit.study.batch import cells, notebook_runs
+from alkit.study.batch import cells, cleaning, notebook_runs
 
 
 @pytest.fixture
@@ -41,6 +41,12 @@ def say(capsys, monkeypatch):
         (["run", "05"], 2, "alkit: no single notebook '05'; there are: 01_first, 02_second_part"),
         (["run", "01", "-p", "sed", "3"], 2, "alkit: unknown parameter 'sed' (did you mean 'seed'?)"),
         (["run", "01", "-p", "seed"], 2, "expected 2 arguments"),
+        (["run", "01", "-p", "seed", "3", "-p", "seed", "4"], 2, "alkit: parameter 'seed' is given more than once"),
+        (["run", "01", "-p", "seed", "010"], 2, "'010', cannot be read: 010 would be a number in base 8 or 60"),
+        (["run", "01", "-p", "seed", "1:30"], 2, "1:30 would be a number in base 8 or 60"),
+        (["run", "01", "-p", "methods", "&a [*a]"], 2, "cannot be read: a value is within itself"),
+        (["run", "01", "-p", "n_seeds", "1000000"], 2, "alkit: these are 1,000,000 cells, and at most 100,000 are run"),
+        (["run", "01", "-p", "name", "../x"], 2, "alkit: name must be of small letters, digits and _, got '../x'"),
         (["run", "01", "-p", "seed", "three"], 2, "alkit: parameter 'seed' must be of type int, as 0 is; got 'three'"),
         (
             ["run", "01", "-p", "methods", "[supervised+random"],
@@ -92,6 +98,35 @@ def test_failing_cell_ends_with_1_and_names_cell_error_and_file(say, books):  # 
     assert "the whole traceback is in " in err and "02_second_part" not in err
 
 
+def test_failed_run_leaves_the_last_good_notebook_and_is_kept_beside_it_until_one_ends_well(say, books, tmp_path):  # noqa: F811
+    folder = tmp_path / "runs" / "notebooks" / "tiny-smoke"
+    assert say("run", "01")[0] == 0
+    good = (folder / "01_first.ipynb").read_bytes()
+    status, _, err = say("run", "01", "-p", "rate", "1.5")
+    assert status == 1 and str(folder / "01_first.failed.ipynb") in err
+    assert (folder / "01_first.ipynb").read_bytes() == good
+    assert "rate is a share" in (folder / "01_first.failed.ipynb").read_text()
+    assert say("run", "01")[0] == 0
+    assert [path.name for path in folder.iterdir()] == ["01_first.ipynb"]
+
+
+def test_results_of_a_name_of_their_own_have_a_notebook_of_their_own(say, books, tmp_path):  # noqa: F811
+    assert say("run", "01", "-p", "name", "x")[0] == 0
+    assert [path.name for path in (tmp_path / "runs").glob("notebooks/*/*")] == ["01_first-x.ipynb"]
+    assert say("clean", "--yes")[0] == 0
+
+
+@pytest.mark.parametrize("moment", ["parser", "notebook_runs.check_apart", "notebook_runs.execute"])
+def test_ctrl_c_at_any_moment_ends_with_130_and_one_sentence(moment, say, books, monkeypatch):  # noqa: F811
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"alkit.study.{'cli' if moment == 'parser' else 'batch'}.{moment}", interrupted)
+    status, out, err = say("run", "01")
+    assert (status, out) == (130, "") and err.endswith("\nalkit: interrupted; the same command goes on from here\n")
+    assert "Traceback" not in err
+
+
 def test_list_prints_parameters_and_runs_nothing(say, books, monkeypatch):  # noqa: F811
     monkeypatch.setattr(notebook_runs, "execute", lambda *_: pytest.fail("executed"))
     status, out, err = say("run", "all", "--list")
@@ -141,11 +176,24 @@ def test_clean_says_what_it_would_delete_and_deletes_on_yes(say, tmp_path):
     assert not runs.exists()
 
 
-@pytest.mark.parametrize("foreign", ["thesis.tex", "notebooks/mine.ipynb", "cells/notes.txt"])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "thesis.tex",
+        "notebooks/mine.ipynb",
+        "notebooks/tiny-smoke/04_active_learning_curves.ipynb",
+        "cells/notes.txt",
+        "cells/tiny-smoke/probe+random-shared-s0-mine/picks.csv",
+        "cache/photo-of-me.npy",
+        "logs/tiny-smoke/mine.log",
+        "figures/holiday-2024-a.png",
+        "figures/tiny-smoke/holiday.png",
+    ],
+)
 def test_clean_refuses_a_folder_with_foreign_things(foreign, say, tmp_path):
     experiment.finish(tiny())
     path = tmp_path / "runs" / foreign
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
     before = contents(tmp_path)
     status, _, err = say("clean", "--yes")
@@ -159,6 +207,17 @@ def test_clean_refuses_a_file(say, tmp_path, monkeypatch):
     status, _, err = say("clean", "--yes")
     assert status == 2 and "delete it by hand" in err
     assert contents(tmp_path) == {"file": b"mine"}
+
+
+def test_clean_of_a_store_that_cannot_be_deleted_says_so(say, tmp_path, monkeypatch):
+    experiment.finish(tiny())
+
+    def read_only(folder):
+        raise OSError(30, "Read-only file system", str(folder))
+
+    monkeypatch.setattr(cleaning.shutil, "rmtree", read_only)
+    status, out, err = say("clean", "--yes")
+    assert status == 2 and not out and err.startswith("alkit: could not delete ") and "Read-only file system" in err
 
 
 def test_run_into_a_folder_that_cannot_be_written_ends_with_2(say, books, tmp_path, monkeypatch):  # noqa: F811

@@ -113,6 +113,8 @@ def _run(task: Task) -> None:
             f"{platform.node()} has no GPU that PyTorch sees, but the cells are planned for one (--device)"
         )
     device, benchmark = torch.device(task.device), shared_memory.load(task.fingerprint, task.root / "cache")
+    if experiment.folder(task.cell, task.root, benchmark, device).path != task.folder:
+        raise ValueError("the code of alkit has changed since the cells were planned; start again (restart the kernel)")
     if task.as_notebook:
         return cell_notebooks.execute(task.cell, task.folder.name)
     with threads(min(task.threads, torch.get_num_threads())):

@@ -1,6 +1,9 @@
 """Parameters are checked before a kernel starts; cells run alike alone and side by side; tables come back whole."""
 
 import json
+import os
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -11,7 +14,7 @@ from alkit import benchmarks, experiment, paths
 from alkit.experiment import Cell, methods
 from alkit.store import StoreError
 from alkit.study import tables
-from alkit.study.batch import notebook_runs
+from alkit.study.batch import notebook_runs, workers
 from alkit.study.batch.cells import run_cells
 
 PARAMETERS = """benchmark: str = "tiny"  # which pool
@@ -21,6 +24,9 @@ seed: int = 0
 n_seeds: int = 1
 initial: str = "shared"
 rate: float = 0.5  # a share
+name: str = ""
+learner: str = ""
+elsewhere: str = ""
 publish: bool = False"""
 
 
@@ -62,7 +68,7 @@ def test_parameters_and_their_comments_are_read_from_the_notebook(books):
     )
     assert values == {
         "benchmark": "tiny", "profile": "smoke", "methods": ["supervised+random"], "seed": 0, "n_seeds": 1,
-        "initial": "shared", "rate": 0.5, "publish": False,
+        "initial": "shared", "rate": 0.5, "name": "", "learner": "", "elsewhere": "", "publish": False,
     }  # fmt: skip
     assert helps["rate"] == "a share" and helps["methods"] == "learner+strategy" and list(helps) == list(values)
 
@@ -98,7 +104,7 @@ def test_notebooks_are_found_by_number_stem_or_words(books):
         ({"methods": ["supervised+random+stop"]}, "a method is 'learner+strategy'"),
         ({"methods": ["supervised+random+stop=soon"]}, "stop must be one of quota, round, got 'soon'"),
         ({"methods": ["supervised+entropy(auxiliary_filter)"]}, "an option is written name=value, got 'auxiliary_f"),
-        ({"methods": ["supervised+entropy(auxiliary_filter=2)"]}, "must be True or False, got 2"),
+        ({"methods": ["contrastive+distance_cl(normalise=2)"]}, "must be True or False, got 2"),
         ({"methods": ["probe(feature=projected)+random"]}, "learner 'probe' has no option 'feature'"),
         ({"methods": ["random"]}, "(exclude=proportion)'; got 'random'"),
         ({"methods": ["supervised+randon"]}, "unknown strategy 'randon' (did you mean 'random'?)"),
@@ -106,6 +112,16 @@ def test_notebooks_are_found_by_number_stem_or_words(books):
         ({"methods": [3]}, "(exclude=proportion)'; got 3"),
         ({"n_seeds": 0}, "n_seeds must be a whole number from 1 up, got 0"),
         ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
+        ({"n_seeds": 1_000_000}, "these are 1,000,000 cells, and at most 100,000 are run at once"),
+        ({"benchmark": "mixdigits-id99x"}, "id99x"),
+        ({"benchmark": "mixmnist-id10"}, "mixmnist has no variants, so there is no 'mixmnist-id10'"),
+        ({"elsewhere": "mixmist"}, "unknown benchmark 'mixmist' (did you mean 'mixmnist'?)"),
+        ({"learner": "prob"}, "unknown learner 'prob' (did you mean 'probe'?)"),
+        ({"name": "../x"}, "name must be of small letters, digits and _, got '../x'"),
+        ({"methods": ["probe+random", "probe+margin", "probe+random"]}, "methods names 'probe+random' more than once"),
+        ({"methods": ["probe+bald(n=2, n=3)"]}, "option 'n' is given more than once in 'probe+bald(n=2, n=3)'"),
+        ({"methods": ["probe+bald(n=!!python/name:os.system x)"]}, "cannot be read: could not determine a constructor"),
+        ({"methods": ["probe+bald(n=010)"]}, "010 would be a number in base 8 or 60"),
         ({"initial": "all"}, "initial must be one of shared, paper, strategy, got 'all'"),
     ],
 )
@@ -154,7 +170,7 @@ def test_cells_are_one_for_each_method_and_seed():
 
 def test_no_methods_are_the_papers():
     cells = methods.cells_of("mixdigits", "smoke", [], 0, 1)
-    assert [f"{cell.learner}+{cell.strategy}" for cell in cells] == list(methods.METHODS)
+    assert [methods.method(cell) for cell in cells] == list(methods.METHODS)
     assert methods.paper_methods("mixcifar60-scenes")[3] == "supervised_sn+ddu"
 
 
@@ -207,6 +223,75 @@ def test_two_jobs_give_what_one_gives_and_finished_cells_are_only_read(tmp_path,
     assert all(set(row) >= set(tables.COLUMNS) and json.loads(row["options"]) == {"changes": BRIEF} for row in two)
     monkeypatch.setattr("alkit.experiment.Loop._stage", lambda *_: pytest.fail("ran again"))
     assert run_cells(cells, root=tmp_path / "two") == two
+
+
+def test_workers_of_a_notebook_end_with_the_call_and_the_bar_is_on_standard_error(tmp_path):
+    """In a process of its own, as a kernel is; only the system's tracker of resources may stay as long as it does."""
+    code = (
+        "import json, pathlib, psutil; from test_notebook_runs import side_by_side;"
+        "from alkit.study.batch.cells import run_cells;"
+        f"rows = run_cells(side_by_side(), jobs=2, root=pathlib.Path({str(tmp_path)!r}));"
+        "print(len(rows), [child.cmdline() for child in psutil.Process().children(recursive=True)"
+        " if 'resource_tracker' not in str(child.cmdline())])"
+    )
+    done = python(code, PYTHONPATH=os.pathsep.join(sys.path))
+    assert done.stdout.split() == ["8", "[]"], done.stderr
+    assert "cells: 100%" in done.stderr and "leaked" not in done.stderr
+
+
+def test_cell_that_another_process_is_running_is_waited_for(tmp_path, monkeypatch, capsys):
+    cell = Cell("tiny", "smoke", "supervised", "entropy")
+    held = experiment.run(cell, root=tmp_path)
+    next(held)
+    monkeypatch.setattr(workers.time, "sleep", lambda _: held.close())
+    rows = run_cells([cell], root=tmp_path)
+    assert len(rows) == 4
+    err = capsys.readouterr().err
+    assert err.count("another process is running supervised+entropy-shared-s0") == 1 and "waiting for it" in err
+
+
+def test_two_notebooks_at_once_on_one_store_share_the_work(tmp_path):
+    code = (
+        "import pathlib; from test_notebook_runs import side_by_side; from alkit.study.batch.cells import run_cells;"
+        f"print(len(run_cells(side_by_side(), jobs=1, root=pathlib.Path({str(tmp_path)!r}))))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    both = [subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate(timeout=300)[0].split() for process in both] == [[b"8"], [b"8"]]
+    assert without_seconds(run_cells(side_by_side(), root=tmp_path)) == without_seconds(
+        run_cells(side_by_side(), jobs=1, root=tmp_path / "alone")
+    )
+
+
+def test_failed_cell_is_told_with_its_log_and_the_others_are_finished(tmp_path, monkeypatch):
+    cells = [Cell("tiny", "smoke", "supervised", name) for name in ("entropy", "margin")]
+    run = experiment.run
+
+    def failing(cell, **options):
+        if cell.strategy == "entropy":
+            raise ZeroDivisionError("no")
+        return run(cell, **options)
+
+    monkeypatch.setattr(experiment, "run", failing)
+    with pytest.raises(
+        RuntimeError, match=r"1 of 2 cells failed, first of them supervised\+entropy.*ZeroDivisionError: no"
+    ):
+        run_cells(cells, jobs=1, root=tmp_path)
+    assert experiment.finished(cells[1], root=tmp_path)
+
+
+@pytest.mark.parametrize(("ends", "said"), [("os._exit(3)", "exit code 3"), ("1 / 0", "division by zero")])
+def test_what_happens_to_a_process_apart_is_told(ends, said, tmp_path):
+    (tmp_path / "other.py").write_text(f"import os\ndef go(): {ends}\n")
+    code = (
+        "import sys; from alkit.study.batch import processes\n"
+        "if __name__ == '__main__':\n"
+        "    try: processes.apart('other', 'go')\n"
+        "    except Exception as error: print(error)\n"
+    )
+    (tmp_path / "main.py").write_text(code)
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], capture_output=True, text=True, timeout=120)
+    assert said in done.stdout and "Traceback" not in done.stderr
 
 
 def test_interrupted_cells_go_on(tmp_path):
@@ -324,6 +409,12 @@ def test_published_run_leaves_pictures_and_a_notebook_in_the_folder_of_its_pool_
     }  # fmt: skip
     drawn, undrawn = (cell.outputs[0].data for cell in nbformat.read(published, as_version=4).cells[-2:])
     assert "image/png" in drawn and undrawn == {"text/plain": "two: no picture was drawn"}
+
+
+def test_runner_of_notebooks_does_not_load_pytorch():
+    """It would hold half a GB for as long as kernels work."""
+    code = "import sys; from alkit.study.batch import notebook_runs, kernel; print('torch' in sys.modules)"
+    assert python(code).stdout.strip() == "False"
 
 
 def test_core_runs_where_the_studys_packages_are_not(tmp_path):

@@ -240,6 +240,15 @@ GRID = {"benchmark": "tiny", "profile": "smoke", "learner": "probe", "strategy":
         ({**GRID, "seed": "5-2"}, "got '5-2'"),
         ({**GRID, "seed": True}, "got True"),
         ({**GRID, "seed": 1.5}, "got 1.5"),
+        ({**GRID, "seed": "0-99999999999"}, "these are 100,000,000,000 cells, and at most 100,000 are run at once"),
+        ({**GRID, "seed": "0-999999"}, "these are 1,000,000 cells"),
+        ({**GRID, "seed": "0-9999", "strategy": "all"}, "cells, and at most 100,000 are run at once"),
+        ("learner: probe\nstrategy: random\nseed: 0\nseed: 1", "'seed' is given more than once (line 4)"),
+        ("learner: probe\nstrategy: random\nseed: 010", "010 would be a number in base 8 or 60"),
+        ("learner: probe\nstrategy: random\nseed: 1:30", "1:30 would be a number in base 8 or 60"),
+        ("learner: &a [*a]\nstrategy: random\nseed: 0", "a value is within itself"),
+        ("&a {learner: probe, strategy: random, seed: 0, changes: *a}", "a value is within itself"),
+        ({**GRID, "strategy": "bald(n=!!python/name:os.system x)"}, "could not determine a constructor"),
         ({**GRID, "changes": {"stop": 3}}, "a recipe has no 'stop'"),
         ({**GRID, "changes": {"stop_id": 10_000}}, "stop_id (10000) is above the pool's 80 iD samples"),
         ({**GRID, "changes": [3]}, "changes must be recipe values by name, got [3]"),
@@ -364,6 +373,20 @@ def test_failed_cell_is_reported_with_its_log_and_the_rest_go_on(say, boom, tmp_
     assert "Traceback" in logs[0].read_text() and "this strategy fails" in logs[0].read_text()
     assert len(tables.read_results(tmp_path / "runs" / "figures", "tiny", "smoke", "sweep")) == 8 * 4
     cleaning.remove(tmp_path / "runs")  # logs are alkit's own
+
+
+def test_code_that_changed_after_the_plan_is_told(say, tmp_path, monkeypatch):
+    """Workers load the code as it is when they start; a kernel may have loaded another."""
+    planned = plan.make
+
+    def then_changed(*args, **options):
+        made = planned(*args, **options)
+        monkeypatch.setattr(loop, "__version__", "another")
+        return made
+
+    monkeypatch.setattr(plan, "make", then_changed)
+    status, out, _ = sweep_tiny(say, strategies="random", learners="probe", seeds="0")
+    assert status == 1 and "the code of alkit has changed since the cells were planned" in out
 
 
 def test_log_goes_when_the_cell_is_done_after_all(say, boom, tmp_path):
@@ -536,7 +559,7 @@ def test_cells_as_notebooks_leave_one_executed_notebook_each(say, tmp_path, monk
     """A notebook with notebook 4's parameters; a failing one is reported and leaves no finished notebook."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    more = 'changes: dict = {}\nname: str = ""\njobs: int = 0'
+    more = "changes: dict = {}\njobs: int = 0"
     write_notebook(
         folder / "04_curves.ipynb", f"{PARAMETERS}\n{more}", "assert seed < 2, 'too many'",
         "import os, sys; sys.path.insert(0, os.environ['TESTS'])\nimport conftest; conftest.register()",

@@ -1,0 +1,149 @@
+"""`run` and `sweep` killed from outside: nothing goes on without its parent, and the same command ends as always.
+
+ALKIT_LONG=1 kills every process in every way, while it loads and while it works.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from alkit import experiment
+from alkit.experiment.methods import cells_of
+from alkit.store import journal
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
+METHODS, SEEDS = ["probe+margin", "supervised+entropy"], 4
+CHANGES = {"initial_id": 60, "stage_id": 40, "stop_id": 220, "sup_epochs": 2, "con_first_epochs": 1, "con_warmup": 0}
+ALL = [(how, when) for when in ("works", "loads") for how in ("parent KILL", "parent TERM", "parent INT", "group KILL")]
+SHORT = {"run": [ALL[0], ALL[6]], "sweep": [ALL[3], ALL[1]]}
+COMMANDS = {
+    "run": ["run", "04", "-p", "methods", json.dumps(METHODS), "-p", "n_seeds", str(SEEDS), "-p", "name", "x"],
+    "sweep": ["sweep", "kills.yaml", "--jobs", "2", "--device", "cpu"],
+}
+
+
+def start(command: str, runs: Path) -> subprocess.Popen:
+    """The command, as the leader of a process group, with its error stream in a file."""
+    line = COMMANDS[command] + (["-p", "changes", json.dumps(CHANGES)] if command == "run" else [])
+    env = {**os.environ, "ALKIT_RUNS": str(runs), "BROWSER_PATH": "none", "OMP_NUM_THREADS": "1"}
+    with open(runs.parent / "stderr", "wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "alkit", *line],
+            env=env, cwd=runs.parent, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+        )  # fmt: skip
+
+
+def processes(runs: Path) -> list[psutil.Process]:
+    """All that the command has started, and it: they carry its store in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ALKIT_RUNS") == str(runs) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def servers(runs: Path) -> list[psutil.Process]:
+    """Fork servers, and the workers forked from them."""
+    found = []
+    for process in processes(runs):
+        try:
+            if any("multiprocessing.forkserver" in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def workers(runs: Path) -> list[psutil.Process]:
+    of_servers = servers(runs)
+    pids = {process.pid for process in of_servers}
+    return [process for process in of_servers if process.ppid() in pids]
+
+
+def stages(runs: Path) -> int:
+    return sum(journal(path).get("stages", 0) for path in runs.glob("cells/*/*"))
+
+
+def wait_for(condition, running: subprocess.Popen, seconds: float = 300):
+    """Wait until the condition holds; whether it did before the command ended."""
+    deadline = time.monotonic() + seconds
+    while running.poll() is None:
+        if condition():
+            return True
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+    return False
+
+
+def patience() -> float:
+    """Two seconds; more where the machine is busy with other work."""
+    return 2 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def kill(running: subprocess.Popen, how: str) -> None:
+    """Kill the command; where it is asked to stop by Ctrl-C, wait until it has."""
+    target, name = how.split()
+    send = os.killpg if target == "group" else os.kill
+    send(running.pid, getattr(signal, f"SIG{name}"))
+    assert running.wait(60) == (130 if name == "INT" else -getattr(signal, f"SIG{name}"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, bytes]:
+    root = tmp_path_factory.mktemp("undisturbed")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for cell in cells_of("mixdigits", "smoke", METHODS, 0, SEEDS, changes=CHANGES):
+        experiment.finish(replace(cell), root=root, device=torch.device("cpu"))
+    torch.set_num_threads(before)
+    return tables(root)
+
+
+def tables(root: Path) -> dict[str, bytes]:
+    paths = [path for name in ("picks", "stages") for path in root.glob(f"cells/*/*/{name}.csv")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_whatever_is_killed_leaves_no_process_and_the_same_command_ends_as_if_undisturbed(
+    command, undisturbed, tmp_path
+):
+    runs = tmp_path / "runs"
+    grid = {"learner": ["probe"], "strategy": ["margin"], "seed": f"0-{SEEDS - 1}", "profile": "smoke"}
+    grids = [{**grid, "changes": CHANGES}, {**grid, "learner": "supervised", "strategy": "entropy", "changes": CHANGES}]
+    (tmp_path / "kills.yaml").write_text(json.dumps(grids))
+    hit = 0
+    for how, when in ALL if os.environ.get("ALKIT_LONG") else SHORT[command]:
+        running, before = start(command, runs), stages(runs)
+        moment = (lambda: servers(runs)) if when == "loads" else (lambda before=before: stages(runs) > before)
+        if not wait_for(moment, running):
+            continue  # it was done before it could be hit
+        hit += 1
+        kill(running, how)
+        deadline = time.monotonic() + patience()
+        while (left := processes(runs)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not left, f"{how} while it {when}: {[process.cmdline() for process in left]}"
+        said = (tmp_path / "stderr").read_text()
+        assert "Traceback" not in said, said
+        assert "INT" not in how or "alkit: interrupted; the same command goes on from here" in said
+    assert hit >= 2
+    running = start(command, runs)
+    if wait_for(lambda: workers(runs), running):
+        for process in workers(runs)[:1]:
+            process.kill()
+    assert running.wait(300) == 0, (tmp_path / "stderr").read_text()
+    assert processes(runs) == []
+    assert tables(runs) == undisturbed
