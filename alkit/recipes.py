@@ -67,6 +67,17 @@ class Recipe:
     tune_smoothing: float = 0.1
     tune_augment: Literal["none", "flip_crop", "affine"] = "none"
 
+    # `semi_supervised`: Adam, its rate falling as a cosine; smoothing and clipping as for `supervised`
+    semi_share: float = 0.6  # of the stage-0 weights in the start; the rest is fresh
+    semi_views: int = 12_000  # augmented images that each of a stage's two parts trains on
+    semi_batch: int = 64
+    semi_lr: float = 2e-3
+    semi_weight_decay: float = 5e-3
+    semi_augment: Literal["none", "flip_crop", "affine"] = "affine"
+    semi_neighbours: int = 10  # of each image in the graph that labels spread over
+    semi_looked: int = 20_000  # unlabelled images, at random, that may become pseudo-labels
+    semi_kept: float = 0.5  # of those that net and graph agree on, the clearest of each class
+
     # affine augmentation, uniform within these bounds
     rotate: float = 20.0  # degrees either way
     shear: float = 15.0  # degrees either way
@@ -98,6 +109,7 @@ _MIXCIFAR60 = Recipe(
     sup_clip=0.0, sup_smoothing=0.0, sup_augment="flip_crop",
     con_first_epochs=500, con_epochs=300, con_augment="simclr",
     tune_epochs=200, tune_optimiser="sgd", tune_lr=0.1, tune_weight_decay=0.0, tune_batch=256, tune_augment="flip_crop",
+    semi_views=400_000, semi_batch=128, semi_augment="flip_crop",
 )  # fmt: skip
 
 
@@ -119,29 +131,30 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=40, con_first_epochs=60, con_epochs=6, tune_epochs=40),
     ("mixdigits", "smoke"): replace(
         _MIXDIGITS, stop_id=120, sn_width=4, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
-        projector="pca",
+        semi_views=4000, projector="pca",
     ),
     ("mixmnist", "paper"): _MIXMNIST,
     ("mixmnist", "laptop"): replace(
         _MIXMNIST, widths=(16, 32, 128), sn_width=16, con_first_epochs=12, con_epochs=1, con_warmup=1, cpu_threads=1,
     ),
     ("mixmnist", "smoke"): replace(
-        _MIXMNIST, widths=(16, 32, 128), sn_width=4, share=0.02, stop_id=120, sup_epochs=5, con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2,
-        projector="pca", cpu_threads=1,
+        _MIXMNIST, widths=(16, 32, 128), sn_width=4, share=0.02, stop_id=120, sup_epochs=5,
+        con_first_epochs=1, con_epochs=1, con_warmup=0, tune_epochs=2, semi_views=640, projector="pca", cpu_threads=1,
     ),
     ("mixcifar60", "paper"): _MIXCIFAR60,
     ("mixcifar60", "short"): replace(  # no stage longer than ten minutes on one large GPU: runs go on between stages
-        _MIXCIFAR60, sup_epochs=30, con_first_epochs=40, con_epochs=6, con_warmup=2, tune_epochs=20
+        _MIXCIFAR60, sup_epochs=30, con_first_epochs=40, con_epochs=6, con_warmup=2, tune_epochs=20, semi_views=100_000
     ),
     # a tenth of the pool, of the first labels and of the last, in fewer stages; a sixteenth of the net's arithmetic
     ("mixcifar60", "laptop"): replace(
         _MIXCIFAR60, share=0.1, initial_id=200, stage_id=450, stop_id=2000, net_width=16, sn_width=16, projection=(128, 128),
-        sup_epochs=20, con_first_epochs=12, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=15, cpu_threads=1,
+        sup_epochs=20, con_first_epochs=12, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=15,
+        semi_views=20_000, cpu_threads=1,
     ),
     ("mixcifar60", "smoke"): replace(
         _MIXCIFAR60, share=0.02, initial_id=120, stage_id=60, stop_id=180, net_width=4, sn_width=4, projection=(32, 32),
-        sup_epochs=1, con_first_epochs=1, con_epochs=1, con_batch=512, con_warmup=0, tune_epochs=1, projector="pca",
-        cpu_threads=1,
+        sup_epochs=1, con_first_epochs=1, con_epochs=1, con_batch=512, con_warmup=0, tune_epochs=1, semi_views=256,
+        projector="pca", cpu_threads=1,
     ),
 }  # fmt: skip
 
@@ -192,6 +205,9 @@ POSITIVE = (
     "sup_batch",
     "con_batch",
     "tune_batch",
+    "semi_views",
+    "semi_neighbours",
+    "semi_looked",
     "eval_batch",
     "con_temperature",
     "probe_c",
@@ -209,6 +225,9 @@ RANGES = {  # of the numbers of a recipe; from 0 up for all others
     **dict.fromkeys(POSITIVE, Range(0, above=True)),
     "share": Range(0, 1, above=True),
     "pooling": Range(1, 2),
+    "semi_share": Range(0, 1),
+    "semi_kept": Range(0, 1, above=True),
+    "semi_batch": Range(2),  # half of it labelled
 }
 
 

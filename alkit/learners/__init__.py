@@ -17,6 +17,7 @@ from alkit.learners.base import Setting, Shown, labelled_rows, probabilities, tr
 from alkit.learners.contrastive import Contrastive
 from alkit.learners.pretrained import Pretrained
 from alkit.learners.probe import Probe
+from alkit.learners.semi_supervised import SemiSupervised
 from alkit.learners.supervised import SpectralSupervised, Supervised
 from alkit.options import check_name, check_value
 
@@ -25,6 +26,7 @@ __all__ = [
     "Contrastive",
     "Pretrained",
     "Probe",
+    "SemiSupervised",
     "Setting",
     "Shown",
     "SpectralSupervised",
@@ -39,6 +41,7 @@ LEARNERS = {
     "supervised_sn": SpectralSupervised,
     "contrastive": Contrastive,
     "probe": Probe,
+    "semi_supervised": SemiSupervised,
     "pretrained": Pretrained,
 }
 

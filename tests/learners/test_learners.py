@@ -15,7 +15,7 @@ from alkit.learners.representation import Representation, first_representation
 from alkit.store import Cache, from_bytes, to_bytes
 
 POOL = tiny_benchmark().pool
-NAMES = ("supervised", "supervised_sn", "contrastive", "probe")
+NAMES = ("supervised", "supervised_sn", "contrastive", "probe", "semi_supervised")
 VARIANTS = [
     *((name, {}) for name in NAMES),
     *((name, {"features": "projected"}) for name in ("contrastive", "probe")),
