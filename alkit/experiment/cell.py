@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from alkit import acquisition, benchmarks, learners, recipes
 from alkit.benchmarks import ID, Benchmark
@@ -64,7 +64,7 @@ def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
         ("auxiliary_filter", bool),
     ):
         check_value(getattr(cell, name), kind, name)
-    learner = learners.get(cell.learner, cell.learner_options)
+    learner: Any = learners.get(cell.learner, cell.learner_options)
     strategy = acquisition.get(cell.strategy)
     if strategy.source_hash is None:
         raise ValueError(

@@ -8,6 +8,7 @@ by stage, so a generator that is dropped, or killed, goes on where it stopped.
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ def folder(cell: Cell, root: Path, benchmark: Benchmark, device: torch.device) -
 
     A learner that pays for all of the initial set does the same under either protocol: one run serves both.
     """
-    initial = "shared" if cell.initial == "paper" and learners.get(cell.learner).pays_for_all else cell.initial
+    learner: Any = learners.get(cell.learner)
+    initial = "shared" if cell.initial == "paper" and learner.pays_for_all else cell.initial
     config = {
         **asdict(cell),
         "initial": initial,
@@ -225,7 +227,7 @@ class Loop:
             shown.head,
             self.answers_N,
         )
-        target, picks = self.counts[ID] + wanted, []
+        target, picks = self.counts[ID] + wanted, list[dict]()
         only_id = acquisition.get(self.cell.strategy).reference
         filtered = self.cell.auxiliary_filter
         for index in acquisition.order(
@@ -237,7 +239,7 @@ class Loop:
             at_round_end = self.cell.stop == "quota" or len(picks) % wanted == 0
             if self.counts[ID] >= target and at_round_end:
                 return picks
-        left = [i for i in np.flatnonzero(self.answers_N < 0) if not only_id or self.oracle.is_id(i)]
+        left = [i for i in np.flatnonzero(self.answers_N < 0).tolist() if not only_id or self.oracle.is_id(i)]
         if left:
             raise acquisition.StrategyError(
                 f"strategy {self.cell.strategy!r} ended at stage {stage} after {len(picks)} questions, with "

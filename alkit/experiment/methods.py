@@ -4,10 +4,10 @@ Behind the two may stand "+stop=round" and "+filter=off" (see `Cell`), each once
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from alkit import plain_yaml, recipes
-from alkit.experiment.cell import Cell
+from alkit.experiment.cell import Cell, Initial, check
 from alkit.options import Range, check_name, check_value
 
 METHODS = (
@@ -48,8 +48,9 @@ def every_strategy(learner: str) -> list[str]:
     """
     from alkit import acquisition, learners
 
-    shows = set(learners.get(learner).shows)
-    served = [name for name, known in acquisition.STRATEGIES.items() if shows.issuperset(known.needs)]
+    known: Any = learners.get(learner)
+    shows = set(known.shows)
+    served = [name for name, one in acquisition.STRATEGIES.items() if shows.issuperset(one.needs)]
     unfiltered = [f"{name}+filter=off" for name in UNFILTERED if name in served]
     return [f"{learner}+{name}" for name in [*served, *VARIANTS, *unfiltered]]
 
@@ -75,15 +76,13 @@ def cells_of(
     methods: list[str],
     seed: int,
     n_seeds: int,
-    initial: str = "shared",
+    initial: Initial = "shared",
     changes: dict | None = None,
 ) -> list:
     """One checked cell per method (`parse_method`) and seed (`seed`, `seed` + 1, ...). ValueError if one is off.
 
     No methods are `paper_methods`. `changes`: recipe values by name, for all cells.
     """
-    from alkit.experiment.cell import Cell, check
-
     check_value(seed, Annotated[int, Range(0)], "seed")
     check_value(n_seeds, Annotated[int, Range(1)], "n_seeds")
     methods = methods or paper_methods(benchmark)
@@ -140,7 +139,7 @@ def parse_method(text: str) -> dict:
 
 def _ends(text: str, method: str) -> dict:
     """ "+stop=round+filter=off" as fields of a cell."""
-    fields = {}
+    fields: dict[str, str | bool] = {}
     for part in text.split("+")[1:]:
         name, _, value = part.partition("=")
         check_name(name, ("stop", "filter"), "part", of=f"method {method!r}")
