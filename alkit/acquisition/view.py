@@ -42,8 +42,8 @@ class View:
     n_classes: int
     quota: int
     rng: np.random.Generator = field(compare=False)
-    head: Head | None = None
-    live_N: np.ndarray | None = field(default=None, compare=False)
+    head: Head = None  # type: ignore[assignment]  # a strategy that needs it is never run without
+    live_N: np.ndarray = field(default=None, compare=False)  # type: ignore[arg-type]  # set below
     candidates_N: np.ndarray | None = None
 
     def __post_init__(self):

@@ -1,6 +1,5 @@
 """What learners share: what they show, which labelled samples they train on, and how."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +11,7 @@ from alkit import models, rng
 from alkit.acquisition.view import Head
 from alkit.learners.regression import Regression
 from alkit.recipes import Recipe
+from alkit.store import Cache
 from alkit.training import extract, schedule, train_classifier
 
 Augment = Literal["recipe", "none", "flip_crop", "affine"]
@@ -29,7 +29,7 @@ class Setting:
     n_classes: int
     recipe: Recipe
     seed: int
-    cache: Callable
+    cache: Cache
     progress: bool = False
 
 
@@ -107,10 +107,10 @@ class NetLearner:
     """
 
     shows = ("features", "probs", "head")
+    net: models.Classifier  # from the first fit on
 
     def __init__(self, setting: Setting, *, augment: Augment = "recipe", auxiliary: Auxiliary = "undersampled"):
         self.setting, self.augment, self.auxiliary = setting, augment, auxiliary
-        self.net: models.Classifier | None = None
         self.gate: Regression | None = None
 
     def _fit_gate(self, answers_N: np.ndarray) -> None:

@@ -18,6 +18,7 @@ class Contrastive(NetLearner):
 
     pays_for_all = True
     pretrained = True
+    representation: Representation  # from the first fit on
 
     def __init__(
         self,
@@ -29,11 +30,10 @@ class Contrastive(NetLearner):
     ):
         super().__init__(setting, augment=augment, auxiliary=auxiliary)
         self.which = features
-        self.representation: Representation | None = None
 
     def fit(self, answers_N: np.ndarray, stage: int) -> list[dict]:
         """Train the representation on, then a classifier from it; the representation's loss history."""
-        if self.representation is None:
+        if not hasattr(self, "representation"):
             self.representation, _ = first_representation(self.setting)
         # stage + 1: the first representation has used stage 0 of these streams
         history = self.representation.train(answers_N, stage + 1, epochs=self.setting.recipe.con_epochs, warmup=0)

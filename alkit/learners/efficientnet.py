@@ -45,7 +45,7 @@ def normed(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: in
 
 
 class Block(nn.Module):
-    """A mobile inverted bottleneck: expand, convolve each channel alone, project, and add the input where shapes fit."""
+    """A mobile inverted bottleneck: expand, convolve each channel alone, project; plus the input where that fits."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int):
         super().__init__()

@@ -73,6 +73,7 @@ class Pretrained(FrozenFeatures):
         return np.asarray(raw_MD, np.float32) if self.rotation is None else self._rotated(raw_MD)
 
     def _rotated(self, raw_ND: np.ndarray) -> np.ndarray:
+        assert self.rotation is not None
         mean, components = self.rotation
         return ((np.asarray(raw_ND, np.float32) - mean) @ components.T).astype(np.float32)
 
@@ -99,7 +100,7 @@ class Pretrained(FrozenFeatures):
         def start_up() -> Callable[[int, int], np.ndarray]:
             recipe, device = self.setting.recipe, images_NCHW.device
             net, scale = network(self.source)
-            net = net.to(device, memory_format=torch.channels_last)
+            net = net.to(device).to(memory_format=torch.channels_last)
             piece = recipe.eval_batch // 8 if device.type == "cuda" else PIECE
             bar = tqdm(total=len(images_NCHW), desc=f"features of {self.source}", unit="image", mininterval=2)
 
@@ -189,7 +190,7 @@ def _array_hash(path: Path) -> str:
 def _images_hash(images_NCHW: torch.Tensor) -> str:
     found = hashlib.sha256(str(tuple(images_NCHW.shape)).encode())
     for chunk in images_NCHW.split(CHUNK):
-        found.update(np.ascontiguousarray(chunk.cpu().numpy()))
+        found.update(chunk.cpu().numpy().tobytes())
     return found.hexdigest()
 
 

@@ -8,7 +8,7 @@ from sklearn.preprocessing import normalize
 
 from alkit.learners.base import Auxiliary, Setting, Shown, labelled_rows, unlabelled
 from alkit.learners.regression import Regression
-from alkit.learners.representation import Features, first_features
+from alkit.learners.representation import Features, Representation, first_features
 
 
 class FrozenFeatures(ABC):
@@ -21,14 +21,15 @@ class FrozenFeatures(ABC):
     shows = ("features", "probs", "head")
     pays_for_all = True
     pretrained = True
+    features_ND: np.ndarray  # of the pool; these four from the first fit on
+    unit_ND: np.ndarray
+    classifier: Regression
+    gate: Regression
+    unit_seen: np.ndarray
 
     def __init__(self, setting: Setting, *, auxiliary: Auxiliary = "undersampled"):
         self.setting, self.auxiliary = setting, auxiliary
-        self.features_ND: np.ndarray | None = None
-        self.unit_ND: np.ndarray | None = None
-        self.classifier: Regression | None = None
-        self.gate: Regression | None = None
-        self.images_seen, self.unit_seen = None, None  # the last other images: a loop tests on the same at each stage
+        self.images_seen: torch.Tensor | None = None  # the last other images: a loop tests on the same at each stage
 
     @abstractmethod
     def pool_features(self) -> np.ndarray:
@@ -39,7 +40,7 @@ class FrozenFeatures(ABC):
         """(M, D) features of other images, uint8, on the learner's device."""
 
     def _prepare(self) -> None:
-        if self.features_ND is None:
+        if not hasattr(self, "features_ND"):
             self.features_ND = self.pool_features()
             self.unit_ND = normalize(self.features_ND)
 
@@ -91,9 +92,11 @@ class Probe(FrozenFeatures):
     `features`: "encoder" (before the projection head) or "projected".
     """
 
+    representation: Representation
+
     def __init__(self, setting: Setting, *, features: Features = "encoder", auxiliary: Auxiliary = "undersampled"):
         super().__init__(setting, auxiliary=auxiliary)
-        self.which, self.representation = features, None
+        self.which = features
 
     def pool_features(self) -> np.ndarray:
         """(N, D) features of the pool after stage 0."""
