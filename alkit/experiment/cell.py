@@ -73,7 +73,8 @@ def check(cell: Cell, *, benchmark: Benchmark | None = None) -> None:
         )
     acquisition.check_options(cell.strategy, cell.strategy_options)
     if missing := [need for need in strategy.needs if need not in learner.shows]:
-        fitting = [name for name, other in learners.LEARNERS.items() if set(strategy.needs) <= set(other.shows)]
+        known: dict[str, Any] = learners.LEARNERS
+        fitting = [name for name, other in known.items() if set(strategy.needs) <= set(other.shows)]
         raise ValueError(
             f"strategy {cell.strategy!r} needs {', '.join(missing)}, which learner {cell.learner!r} does not show; "
             f"learners that do: {', '.join(fitting) or 'none'}"
