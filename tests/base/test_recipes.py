@@ -53,6 +53,7 @@ def test_fast_profiles_change_nothing_but_lengths_of_the_schedule(name):
         "con_epochs",
         "con_warmup",
         "tune_epochs",
+        "semi_views",
         "sn_width",
         "projector",
         "cpu_threads",
