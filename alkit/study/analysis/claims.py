@@ -7,7 +7,7 @@ import pandas as pd
 
 from alkit.study.analysis import paired_differences
 
-UNITS = {
+UNITS = {  # a look: one sample shown to the annotator
     "area": "%",
     "area_labels": "%",
     "accuracy": "%",

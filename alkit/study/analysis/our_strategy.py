@@ -36,7 +36,7 @@ WHOLE = "the whole strategy"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What `cautious_coverage` knew of every toy sample when it put a question about sample `asked`; all (N,).
+    """The state of `cautious_coverage` over the toy samples when it asked about sample `asked`; all arrays (N,).
 
     `answers_N` as in a view. `density_N`: mean similarity with the 10 nearest, as a standard score; `share_N`: of the
     answers that spread to a sample, the share of iD ones; `purity_N`: P(iD); `doubt_N`, to its power; `covered_N`;

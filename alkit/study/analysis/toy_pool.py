@@ -1,7 +1,7 @@
-"""A toy pool in the plane, on which one can see what every strategy asks first, and a toy learner for it.
+"""A toy pool in the plane, for pictures of what every strategy asks first, and a toy learner for it.
 
-Three iD classes, ambiguous samples on the bridges between them, OoD samples on four islands. It exists to be looked at:
-a strategy runs here through the same contract, the same oracle and the same rules of a stage as in the study.
+Three iD classes, ambiguous samples on the bridges between them, OoD samples on four islands. A strategy runs here
+through the same contract, the same oracle and the same rules of a stage as in the study.
 """
 
 from dataclasses import dataclass
