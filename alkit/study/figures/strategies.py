@@ -162,7 +162,7 @@ def plane(
     """Annotation cost and accuracy of each method at its last stage, mean and standard deviation over seeds.
 
     Left and up is better; the dotted line joins the methods that no ranked other beats in both. `ceiling`: the accuracy
-    (0 to 1) with all iD samples labelled, and `floor`: the least that the iD labels can cost, a look each; dashed lines.
+    (0 to 1) with all iD samples labelled, and `floor`: the least that iD labels can cost, a look each; dashed lines.
     `highlight`: what the names of the methods begin with that stand out; the others are pale.
     """
     table, fig = cost_tables.table2(df), go.Figure()
