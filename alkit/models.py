@@ -157,8 +157,9 @@ class Classifier(nn.Module):
 
 def encoder(
     recipe: Recipe, channels: int, *, seed: int, device: torch.device | str = "cpu", spectral: bool = False
-) -> nn.Module:
+) -> ConvNet | ResNet18:
     """The recipe's encoder, initialised from `seed` alone; `spectral`: with a `SpectralCap` on every convolution."""
+    net: ConvNet | ResNet18
     with seeded(seed):
         if recipe.net == "convnet":
             net = ConvNet(channels, recipe.widths, recipe.pooling, recipe.readout)

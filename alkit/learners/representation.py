@@ -21,7 +21,7 @@ class Representation:
         recipe, images = setting.recipe, setting.images_NCHW
         seed = rng.integer(setting.seed, "model")
         self.encoder = models.encoder(recipe, images.shape[1], seed=seed, device=images.device)
-        self.head = models.projection_head(recipe, int(self.encoder.width), seed=seed, device=images.device)
+        self.head = models.projection_head(recipe, self.encoder.width, seed=seed, device=images.device)
 
     def train(self, answers_N: np.ndarray, stage: int, *, epochs: int, warmup: int) -> list[dict]:
         """Train on, in place: L_con on what is not asked, L_supcon on what is."""
