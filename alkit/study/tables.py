@@ -40,7 +40,7 @@ COLUMNS = (
 NUMBERS = COLUMNS[COLUMNS.index("seed") : COLUMNS.index("initial_hash")]
 
 
-MAY_BE_EMPTY = ("accuracy_k1",)  # tables of version 0.1.0 lack it
+LATER = ("accuracy_k1",)  # columns that tables of version 0.1.0 lack
 
 
 def label(benchmark: str, profile: str, name: str = "") -> str:
@@ -74,7 +74,7 @@ def write_results(rows: list[dict], folder: Path, name: str = ""):
 def read_results(folder: Path, benchmark: str, profile: str, name: str = ""):
     """The result table of `benchmark` at `profile` below `folder`. StoreError where it is missing or damaged.
 
-    A column of `MAY_BE_EMPTY` that the file lacks is NaN.
+    The columns of `LATER` are NaN where the runs are of version 0.1.0, in no other.
     """
     import pandas
 
@@ -87,12 +87,15 @@ def read_results(folder: Path, benchmark: str, profile: str, name: str = ""):
         )
     with contextlib.suppress(ValueError, pandas.errors.ParserError, UnicodeDecodeError):
         table = pandas.read_csv(path)
-        for column in set(MAY_BE_EMPTY) - set(table.columns):
-            table.insert(COLUMNS.index(column), column, float("nan"))
-        holes = table.drop(columns=list(MAY_BE_EMPTY)).isna().any(axis=None)
-        complete = len(table) and not holes and path.read_bytes().endswith(b"\n")
-        if tuple(table.columns) == COLUMNS and complete and all(table[n].dtype.kind in "if" for n in NUMBERS):
-            return table
+        first = [name for name in COLUMNS if name not in LATER]
+        if list(table.columns) == first and (table["version"] == "0.1.0").all():
+            for column in LATER:
+                table.insert(COLUMNS.index(column), column, float("nan"))
+        if tuple(table.columns) == COLUMNS:
+            holes = table[first].isna().any(axis=None) or table[table["version"] != "0.1.0"].isna().any(axis=None)
+            complete = len(table) and not holes and path.read_bytes().endswith(b"\n")
+            if complete and all(table[n].dtype.kind in "if" for n in NUMBERS):
+                return table
     raise StoreError(f"{path} is truncated or edited: it lacks columns or values; delete it and run notebook 04 again")
 
 
