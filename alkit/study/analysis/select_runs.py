@@ -63,7 +63,7 @@ def _cells(benchmark: str, profile: str) -> Iterator[dict]:
     """The rows of all finished cells on disk, every byte held against its journal. StoreError where one is damaged."""
     import torch
 
-    from alkit import experiment
+    from alkit import __version__, experiment
     from alkit.study.batch import plan
 
     names = [field.name for field in fields(experiment.Cell)]
@@ -72,6 +72,8 @@ def _cells(benchmark: str, profile: str) -> Iterator[dict]:
             continue
         try:
             config = json.loads(path.read_bytes())["config"]
+            if config["alkit"] != __version__:
+                continue  # its cells have other fields
             cell, device = experiment.Cell(**{name: config[name] for name in names}), torch.device(config["device"])
         except (ValueError, LookupError, TypeError) as error:
             raise StoreError(f"{path} cannot be read ({error}); delete {path.parent} to run it again") from error

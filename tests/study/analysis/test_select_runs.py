@@ -1,6 +1,7 @@
 """Which runs are put side by side: methods whole from one table, seeds that all have, learners crossed completely."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -197,6 +198,12 @@ def test_finished_cells_are_read_as_the_loop_wrote_them_and_others_are_not(tmp_p
     assert set(found["strategy"]) == {"margin"} and list(found.columns) == list(COLUMNS)
     assert found["accuracy"].tolist() == [record["accuracy"] for record in records]
     (config,) = tmp_path.glob("cells/tiny-smoke/*margin*/config.json")
+    old = shutil.copytree(config.parent, config.parent.with_name("of-another-version")) / "config.json"
+    known = json.loads(old.read_text())
+    known["config"]["alkit"] = "0.1.0"
+    del known["config"]["auxiliary_filter"]  # which cells of that version did not have
+    old.write_text(json.dumps(known))
+    assert select_runs.tables("tiny", "smoke", own=True)["finished cells"].equals(found)
     config.write_text("{")
     with pytest.raises(store.StoreError, match="delete .*margin.* to run it again"):
         select_runs.tables("tiny", "smoke", own=True)
