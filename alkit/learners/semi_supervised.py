@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from alkit import augment, models, rng
-from alkit.acquisition._neighbourhood import graph, nearest_neighbours
+from alkit.acquisition._neighbourhood import graph
 from alkit.learners.base import Augment, Auxiliary, NetLearner, Setting, Shown, labelled_rows, probabilities, unlabelled
 from alkit.learners.representation import first_features, first_representation
 from alkit.runtime import threads
@@ -17,6 +17,9 @@ from alkit.store import sha256
 from alkit.training import autocast, cosine, set_rate, step, to_float
 
 STEPS, RESTART = 20, 0.1  # of how labels spread over the graph
+
+
+ROWS = 256  # of the similarity matrix at a time
 
 
 STREAMS = ("batches", "augmentation")
@@ -27,6 +30,20 @@ def cycled(n: int, wanted: int, generator: torch.Generator) -> torch.Tensor:
     device = generator.device
     orders = [torch.randperm(n, generator=generator, device=device) for _ in range(math.ceil(wanted / n))]
     return torch.cat(orders)[:wanted]
+
+
+def neighbours(features_ND: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine similarity (N, k) and index (N, k) of each row's nearest others, nearest first; all, where fewer than k.
+
+    Cost: O(N^2 D) for the whole pool, in chunks of ROWS rows.
+    """
+    unit_ND = F.normalize(features_ND, dim=1)
+    found = []
+    for rows_B in torch.arange(len(unit_ND), device=unit_ND.device).split(ROWS):
+        similarity_BN = unit_ND[rows_B] @ unit_ND.T
+        similarity_BN[torch.arange(len(rows_B), device=rows_B.device), rows_B] = -torch.inf
+        found.append(similarity_BN.topk(min(k, len(unit_ND) - 1), dim=1))
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 class SemiSupervised(NetLearner):
@@ -146,14 +163,15 @@ class SemiSupervised(NetLearner):
             mass_NC = (1 - RESTART) * (self._walk() @ mass_NC) + RESTART * given_NC
         return mass_NC
 
-    def _walk(self):
+    def _walk(self) -> sp.csr_matrix:
+        """The neighbour graph with edges scaled by the degrees of both ends; its neighbours come from the cache."""
         if self.walk_NN is None:
             s, features_ND = self.setting, first_features(self.setting, "encoder")[1]
             k = s.recipe.semi_neighbours
 
             def build() -> dict:
-                similarity_Nk, index_Nk = nearest_neighbours(features_ND, k)
-                return {"similarity": torch.from_numpy(similarity_Nk), "index": torch.from_numpy(index_Nk)}
+                similarity_Nk, index_Nk = neighbours(torch.from_numpy(features_ND).to(s.images_NCHW.device), k)
+                return {"similarity": similarity_Nk, "index": index_Nk}
 
             found = s.cache("neighbours", {"features": sha256(features_ND.tobytes()), "neighbours": k}, build)
             edges_NN = graph(found["similarity"].cpu().numpy(), found["index"].cpu().numpy())

@@ -11,7 +11,7 @@ from conftest import TINY, tiny, tiny_benchmark
 from alkit import augment, experiment, models, rng
 from alkit.learners import Supervised, semi_supervised
 from alkit.learners.representation import first_features, first_representation
-from alkit.learners.semi_supervised import SemiSupervised, cycled
+from alkit.learners.semi_supervised import SemiSupervised, cycled, neighbours
 
 POOL = tiny_benchmark().pool
 K = 3
@@ -127,9 +127,21 @@ def test_labels_spread_to_each_image_from_its_side_of_the_graph(tmp_path, monkey
     assert not mass_NC[:, [0, 1]].any()
 
 
+def test_neighbours_are_the_nearest_others_across_chunks(monkeypatch):
+    monkeypatch.setattr(semi_supervised, "ROWS", 7)
+    points_ND = torch.randn(40, 5, generator=rng.torch_stream(0, "test"))
+    similarity_Nk, index_Nk = neighbours(points_ND, 6)
+    unit_ND = points_ND.numpy() / np.linalg.norm(points_ND.numpy(), axis=1, keepdims=True)
+    all_NN = unit_ND @ unit_ND.T
+    np.fill_diagonal(all_NN, -np.inf)
+    assert np.array_equal(index_Nk.numpy(), np.argsort(-all_NN, axis=1)[:, :6])
+    assert np.allclose(similarity_Nk.numpy(), -np.sort(-all_NN, axis=1)[:, :6], atol=1e-6)
+    assert neighbours(points_ND[:3], 6)[1].shape == (3, 2)
+
+
 def test_neighbours_are_found_once_for_all_learners_of_a_seed(tmp_path, monkeypatch):
-    searched, search = [], semi_supervised.nearest_neighbours
-    monkeypatch.setattr(semi_supervised, "nearest_neighbours", lambda *a: (searched.append(a[1]), search(*a))[1])
+    searched, search = [], semi_supervised.neighbours
+    monkeypatch.setattr(semi_supervised, "neighbours", lambda *a: (searched.append(a[1]), search(*a))[1])
     for changes in ({}, {"semi_kept": 0.3}, {"semi_neighbours": 5}):
         make(tmp_path, **changes).fit(answers(), 0)
     assert searched == [TINY.semi_neighbours, 5]
