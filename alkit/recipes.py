@@ -68,15 +68,15 @@ class Recipe:
     tune_augment: Literal["none", "flip_crop", "affine"] = "none"
 
     # `semi_supervised`: Adam, its rate falling as a cosine; smoothing and clipping as for `supervised`
-    semi_share: float = 0.6  # of the stage-0 weights in the start; the rest is fresh
-    semi_views: int = 12_000  # augmented images that each of a stage's two parts trains on
+    semi_share: float = 0.5  # of the stage-0 weights in the start; the rest is fresh
+    semi_views: int = 18_000  # augmented images that each of a stage's two parts trains on
     semi_batch: int = 64
     semi_lr: float = 2e-3
     semi_weight_decay: float = 5e-3
     semi_augment: Literal["none", "flip_crop", "affine"] = "affine"
     semi_neighbours: int = 10  # of each image in the graph that labels spread over
     semi_looked: int = 20_000  # unlabelled images, at random, that may become pseudo-labels
-    semi_kept: float = 0.5  # of those that net and graph agree on, the clearest of each class
+    semi_kept: float = 0.5  # times the mean number on which net and graph agree in an iD class: kept of each class
 
     # affine augmentation, uniform within these bounds
     rotate: float = 20.0  # degrees either way
@@ -119,6 +119,7 @@ _MIXDIGITS = replace(
     pooling=(1, 2, 2),  # 8 px: a third halving would leave a single pixel
     sn_width=16,
     readout="mean",  # of 2x2 positions
+    semi_views=12_000,  # 4 s a stage
     con_batch=512,  # about 2,000 images: four steps an epoch, as few as still shuffle
     rotate=15.0, shear=10.0, scale=(0.9, 1.1), shift=0.06,  # half a pixel
     cpu_threads=1,  # a second thread gains nothing at 8 px, and one makes results independent of the core count

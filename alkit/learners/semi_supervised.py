@@ -142,11 +142,12 @@ class SemiSupervised(NetLearner):
         share_UC = mass_UC / np.maximum(mass_UC.sum(axis=1, keepdims=True), 1e-12)
         label_U, clear_U = share_UC.argmax(axis=1), share_UC.max(axis=1)
         agreed = (label_U == probs_UC.argmax(axis=1)) & (clear_U > 0)
+        wanted = math.ceil(recipe.semi_kept * (agreed & (label_U < s.n_classes)).sum() / s.n_classes)
         kept = []
         for label in range(s.n_classes + 1):
             found = np.flatnonzero(agreed & (label_U == label))
             order = found[np.argsort(-clear_U[found], kind="stable")]
-            order = order[: math.ceil(recipe.semi_kept * len(order))]
+            order = order[:wanted]
             if label == s.n_classes:
                 order = stream.permutation(order)[: round(sum(map(len, kept)) / s.n_classes)]
             kept.append(order)

@@ -1,7 +1,6 @@
 """The semi-supervised learner: where it starts, what becomes a pseudo-label, and what a fit depends on."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,24 +82,18 @@ def test_pseudo_labels_are_images_that_nobody_labelled_on_which_graph_and_net_ag
     assert (labels == POOL.labels_N[rows]).mean() > 0.7
 
 
-def with_recipe(learner, **changes):
-    """A learner with the net of `learner` and some values of its recipe changed."""
-    other = SemiSupervised(replace(learner.setting, recipe=replace(learner.setting.recipe, **changes)))
-    other.net = learner.net
-    return other
-
-
-def test_of_each_class_the_clearest_share_is_kept_and_non_id_as_many_as_of_a_mean_class(tmp_path):
+def test_the_clearest_are_kept_equally_many_of_each_class_and_of_non_id_the_mean_of_a_class(tmp_path):
     learner, given = make(tmp_path), answers()
     learner.fit(given, 0)
-    agreed, agreed_labels = found(with_recipe(learner, semi_kept=1.0), given)
-    rows, labels = found(with_recipe(learner, semi_kept=0.5), given)
-    mass_NC = learner._spread(given)
-    clear_N = mass_NC.max(1) / mass_NC.sum(1)
+    mass_NC, net_N = learner._spread(given), learner.show().probs_NC.argmax(1)
+    clear_N, name_N = mass_NC.max(1) / np.maximum(mass_NC.sum(1), 1e-12), mass_NC.argmax(1)
+    agreed_N = (given < 0) & (clear_N > 0) & (net_N == name_N)
+    wanted = math.ceil(TINY.semi_kept * (agreed_N & (name_N < K)).sum() / K)
+    rows, labels = found(learner, given)
     for label in range(K):
-        before, kept = agreed[agreed_labels == label], rows[labels == label]
-        assert len(before) > len(kept) == math.ceil(len(before) / 2) and set(kept) <= set(before)
-        assert clear_N[np.setdiff1d(before, kept)].max() <= clear_N[kept].min()
+        before, kept = np.flatnonzero(agreed_N & (name_N == label)), rows[labels == label]
+        assert len(kept) == min(wanted, len(before)) > 0 and set(kept) <= set(before)
+        assert clear_N[np.setdiff1d(before, kept)].max(initial=0) <= clear_N[kept].min()
     assert (labels == K).sum() == round((labels < K).sum() / K) > 0  # of more that were clear
 
 
