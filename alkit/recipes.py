@@ -131,7 +131,8 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("mixdigits", "paper"): _MIXDIGITS,
     ("mixdigits", "laptop"): replace(_MIXDIGITS, sup_epochs=40, con_first_epochs=60, con_epochs=6, tune_epochs=40),
     ("mixdigits", "smoke"): replace(
-        _MIXDIGITS, stop_id=120, sn_width=4, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1, tune_epochs=5,
+        _MIXDIGITS, stop_id=120, sn_width=4, sup_epochs=15, con_first_epochs=3, con_epochs=1, con_warmup=1,
+        tune_epochs=5,
         semi_views=4000, projector="pca",
     ),
     ("mixmnist", "paper"): _MIXMNIST,
@@ -148,7 +149,8 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ),
     # a tenth of the pool, of the first labels and of the last, in fewer stages; a sixteenth of the net's arithmetic
     ("mixcifar60", "laptop"): replace(
-        _MIXCIFAR60, share=0.1, initial_id=200, stage_id=450, stop_id=2000, net_width=16, sn_width=16, projection=(128, 128),
+        _MIXCIFAR60, share=0.1, initial_id=200, stage_id=450, stop_id=2000, net_width=16, sn_width=16,
+        projection=(128, 128),
         sup_epochs=20, con_first_epochs=12, con_epochs=2, con_warmup=2, con_batch=512, tune_epochs=15,
         semi_views=20_000, cpu_threads=1,
     ),

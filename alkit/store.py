@@ -23,6 +23,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -179,7 +180,7 @@ class RunFolder:
         self.config = json.loads(canonical(config))
         self.about = about
         self.path = Path(root) / f"{name}-{sha256(canonical(self.config).encode())[:12]}"
-        self.progress = {"stages": 0, "bytes": {}, "sha256": {}, "learner": None}
+        self.progress: dict[str, Any] = {"stages": 0, "bytes": {}, "sha256": {}, "learner": None}
 
     def __enter__(self):
         writable(self.path)
@@ -282,7 +283,13 @@ class RunFolder:
         number = self.stages
         name, data = f"learner.{number}.pt", to_bytes(learner)
         write_atomic(self.path / name, data)
-        new = {"stages": number + 1, "done": done, "bytes": {}, "sha256": {"learner": sha256(data)}, "learner": name}
+        new: dict[str, Any] = {
+            "stages": number + 1,
+            "done": done,
+            "bytes": {},
+            "sha256": {"learner": sha256(data)},
+            "learner": name,
+        }
         for table, rows in (("picks.csv", picks), ("stages.csv", [stage]), ("seconds.csv", [seconds])):
             self._append(table, csv_bytes(rows, TABLES[table], header=number == 0))
             whole = (self.path / table).read_bytes()

@@ -99,8 +99,8 @@ class SemiSupervised(NetLearner):
         with torch.no_grad():
             for ours, theirs in zip(body.parameters(), first.parameters(), strict=True):
                 ours.lerp_(theirs, share)
-            for ours, theirs in zip(body.buffers(), first.buffers(), strict=True):
-                ours.copy_(theirs)
+            for running, known in zip(body.buffers(), first.buffers(), strict=True):
+                running.copy_(known)
         return models.classifier(body, s.n_classes + 1, seed=seed, device=device)
 
     def _train(self, sources: list[tuple], stage: int, part: str) -> float:
@@ -143,16 +143,16 @@ class SemiSupervised(NetLearner):
         label_U, clear_U = share_UC.argmax(axis=1), share_UC.max(axis=1)
         agreed = (label_U == probs_UC.argmax(axis=1)) & (clear_U > 0)
         wanted = math.ceil(recipe.semi_kept * (agreed & (label_U < s.n_classes)).sum() / s.n_classes)
-        kept = []
+        kept: list[np.ndarray] = []
         for label in range(s.n_classes + 1):
             found = np.flatnonzero(agreed & (label_U == label))
             order = found[np.argsort(-clear_U[found], kind="stable")]
             order = order[:wanted]
             if label == s.n_classes:
-                order = stream.permutation(order)[: round(sum(map(len, kept)) / s.n_classes)]
+                order = stream.permutation(order)[: round(sum(len(one) for one in kept) / s.n_classes)]
             kept.append(order)
-        kept = np.concatenate(kept)
-        return torch.from_numpy(rows_U[kept]).to(device), torch.from_numpy(label_U[kept]).to(device)
+        rows = np.concatenate(kept)
+        return torch.from_numpy(rows_U[rows]).to(device), torch.from_numpy(label_U[rows]).to(device)
 
     def _spread(self, answers_N: np.ndarray) -> np.ndarray:
         """How much of each class's labels (N, K + 1) reaches every image over the neighbour graph."""

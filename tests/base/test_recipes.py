@@ -120,7 +120,8 @@ def test_stop_below_the_initial_set_is_refused():
         ("sup_epochs", 2.5), ("sup_epochs", "3"), ("sup_epochs", -1), ("con_batch", 0), ("con_batch", True),
         ("sup_lr", "fast"), ("sup_lr", None), ("con_temperature", 0), ("con_temperature", -0.1), ("net", "vgg"),
         ("con_augment", "none"), ("bf16", 1),
-        ("scale", 1.0), ("pooling", (2, "2", 2)), ("pooling", (2, 2)), ("pooling", (2, 3, 2)), ("cpu_threads", -1), ("projector", "tsne"),
+        ("scale", 1.0), ("pooling", (2, "2", 2)), ("pooling", (2, 2)), ("pooling", (2, 3, 2)),
+        ("cpu_threads", -1), ("projector", "tsne"),
         ("sup_lr", float("nan")), ("eval_batch", 0), ("share", 0), ("share", 1.5), ("net_width", 0),
     ],
 )  # fmt: skip

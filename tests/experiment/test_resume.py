@@ -16,7 +16,7 @@ import pytest
 from conftest import contents, register, run_folder, tables, tiny
 
 from alkit import benchmarks, experiment, runtime, store, training
-from alkit.learners import base, probe, representation
+from alkit.learners import base, probe, regression, representation
 from alkit.learners.representation import Representation
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -35,7 +35,7 @@ PHASES = {
         (base, "labelled_rows"),
         (base, "train_classifier"),
         (probe, "labelled_rows"),
-        (probe, "LogisticRegression"),
+        (regression, "LogisticRegression"),
     ],
     "step": [(training, "step")],
     "extract": [(base, "extract"), (representation, "extract")],
@@ -157,6 +157,7 @@ def test_run_killed_at_random_moments_ends_as_if_it_never_was(learner, unkilled,
 def count_calls(cell, root, phase):
     ours, theirs = CONTEXT.Pipe()
     child = start(cell, root, theirs, phase)
+    theirs.close()  # so that a child that dies ends the wait
     assert ours.recv() == "ready"
     count = ours.recv()
     child.join()

@@ -10,7 +10,7 @@ from alkit.recipes import PROFILES
 from alkit.store import TABLES, StoreError
 
 RUN = {"config.json", "progress.json", ".lock", *TABLES}  # beside learner.<stage>.pt
-CACHED = re.compile(r"[a-z]+-([0-9a-f]{12}(-pool|-test)?\.(pt|json|npz|npy|lock)|[a-z0-9_-]+\.lock)")
+CACHED = re.compile(r"[a-z]+(?:-[a-z]+)?-([0-9a-f]{12}(-pool|-test)?\.(pt|json|npz|npy|lock)|[a-z0-9_-]+\.lock)")
 FIGURES = {".html", ".png", ".csv"}
 PART = re.compile(r"\.(.+)\.[0-9a-f]+\.part")  # of a write that was killed: the file's name is inside
 
