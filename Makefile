@@ -14,9 +14,10 @@ PYTHON ?= python3
 BENCHMARK ?= mixdigits
 PROFILE ?= laptop
 SEEDS ?= $(if $(filter mixdigits,$(BENCHMARK)),5,1)
+SEED ?= 20
 BIN := .venv/bin
 RUN := $(BIN)/python -m alkit run
-ON := -p benchmark $(BENCHMARK) -p profile $(PROFILE)
+ON := -p benchmark $(BENCHMARK) -p profile $(PROFILE) -p seed $(SEED)
 
 .PHONY: study test test-all check lab figures notebooks peers bench clean
 

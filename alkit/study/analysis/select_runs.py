@@ -36,13 +36,18 @@ UNTIL = "0.1.0"  # tables of this version were made before development seeds wer
 SWEEPS = paths.ROOT / "notebooks" / "sweeps"
 
 
+# What is compared is of one version: a learner of another is another learner, whatever its name. Tables that later
+# versions made so far (a gate from all labelled junk, new nets) are too few to compare and stand alone.
+COMPARED = "0.1.0"
+
+
 APART = ("beyond",)  # names of tables of one strategy's ablations, which stand in no comparison of strategies
 
 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
     """The committed result tables of `benchmark` at `profile` by file name; {} where there are none.
 
-    Left out: tables named in `APART`, and `development_runs`. With `own`, also the tables among the runs ("runs/..."),
+    Left out: tables named in `APART`, those of another version than `COMPARED`, and `development_runs`. With `own`, also the tables among the runs ("runs/..."),
     and as "finished cells" what is on disk without a table, all with every seed. StoreError for one that is damaged.
     """
     places = {"": paths.ROOT / "figures", **({"runs/": runs_folder() / "figures"} if own else {})}
@@ -53,6 +58,8 @@ def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.D
                 continue
             file = place + label(benchmark, profile, name)
             table = read_results(folder, benchmark, profile, name)
+            if not place and set(table["version"]) != {COMPARED}:
+                continue
             found[file] = table if place else table.drop(development_runs(table).index)
     if own and (rows := list(_cells(benchmark, profile))):
         found["finished cells"] = pd.DataFrame(rows, columns=COLUMNS)

@@ -181,11 +181,20 @@ def test_tables_are_the_committed_ones_and_with_own_the_runs_and_finished_cells(
 def test_committed_tables_are_read_without_development_seeds_and_ones_own_with_all(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setenv("ALKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(select_runs, "COMPARED", "0.2.0")
     table = runs("margin", "probe", [3, 20, 100], benchmark="mixdigits", profile="laptop", version="0.2.0")
+    table["accuracy_k1"] = table["accuracy"]
     for folder in (tmp_path, tmp_path / "runs"):
         write_results(table.to_dict("records"), folder / "figures", "sweep")
     committed, own = select_runs.tables("mixdigits", "laptop", own=True).values()
     assert set(committed["seed"]) == {20} and set(own["seed"]) == {3, 20, 100}
+
+
+def test_committed_tables_of_one_version_are_compared_and_those_of_another_stand_alone():
+    for benchmark in ("mixdigits", "mixmnist"):
+        found = select_runs.tables(benchmark, "laptop")
+        assert set(pd.concat(found.values())["version"]) == {select_runs.COMPARED}
+        assert f"{benchmark}-laptop-strategies" in found and f"{benchmark}-laptop-gates" not in found
 
 
 def test_finished_cells_are_read_as_the_loop_wrote_them_and_others_are_not(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from test_metrics import rows
 
+from alkit.recipes import PROFILES
 from alkit.store import StoreError
 from alkit.study import tables
 from alkit.study.tables import COLUMNS, read_results, results_file, write_results
@@ -50,5 +51,6 @@ def test_every_committed_table_can_be_read():
     labels = tables.all_labels(paths.ROOT / "figures")
     assert len(labels) > 20
     for stem in labels:
-        benchmark, _, name = stem.partition("-laptop")
-        assert len(read_results(paths.ROOT / "figures", benchmark, "laptop", name.removeprefix("-")))
+        (profile,) = {*stem.split("-")} & {*PROFILES}
+        benchmark, _, name = stem.partition(f"-{profile}")
+        assert len(read_results(paths.ROOT / "figures", benchmark, profile, name.removeprefix("-")))
