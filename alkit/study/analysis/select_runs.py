@@ -47,9 +47,9 @@ APART = ("beyond",)  # names of tables of one strategy's ablations, which stand 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
     """The committed result tables of `benchmark` at `profile` by file name; {} where there are none.
 
-    Left out: tables named in `APART`, those of another version than `COMPARED`, and `development_runs`. With `own`, also
-    the tables among the runs ("runs/..."), and as "finished cells" what is on disk without a table, all with every seed.
-    StoreError for one that is damaged.
+    Left out: tables named in `APART`, those of another version than `COMPARED`, and `development_runs`. With `own`,
+    also the tables among the runs ("runs/..."), and as "finished cells" what is on disk without a table, all with
+    every seed. StoreError for one that is damaged.
     """
     places = {"": paths.ROOT / "figures", **({"runs/": runs_folder() / "figures"} if own else {})}
     found = {}
