@@ -122,7 +122,7 @@ def test_stop_below_the_initial_set_is_refused():
         ("con_augment", "none"), ("bf16", 1),
         ("scale", 1.0), ("pooling", (2, "2", 2)), ("pooling", (2, 2)), ("pooling", (2, 3, 2)),
         ("cpu_threads", -1), ("projector", "tsne"),
-        ("sup_lr", float("nan")), ("eval_batch", 0), ("share", 0), ("share", 1.5), ("net_width", 0),
+        ("sup_lr", float("nan")), ("eval_batch", 0), ("share", 0), ("share", 1.5), ("net_width", 0), ("sn_width", 4),
     ],
 )  # fmt: skip
 def test_change_that_no_training_could_use_is_refused_before_any_training(name, value):

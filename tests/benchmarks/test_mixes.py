@@ -536,8 +536,8 @@ SHORT = {
     [
         ("mixmnist", "paper", {"initial_id": 20, "stop_id": 25}),
         ("mixmnist", "laptop", {"initial_id": 20, "stop_id": 25}),
-        ("mixcifar60-scenes-signs", "short", {"initial_id": 60, "stop_id": 65, "net_width": 4, "projection": (8, 8)}),
-        ("mixcifar60-scenes-signs", "paper", {"initial_id": 60, "stop_id": 65, "net_width": 4, "projection": (8, 8)}),
+        ("mixcifar60-scenes-signs", "short", {"initial_id": 60, "stop_id": 65, "net_width": 8, "projection": (8, 8)}),
+        ("mixcifar60-scenes-signs", "paper", {"initial_id": 60, "stop_id": 65, "net_width": 8, "projection": (8, 8)}),
     ],
 )
 def test_all_methods_of_the_paper_run_on_its_pools_under_its_recipes(name, profile, changes, tmp_path):
