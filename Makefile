@@ -28,7 +28,7 @@ study: .venv/ready
 # a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails; no pictures of it
 TEST = failed=0; $(BIN)/python -m pytest -q -n auto $(1) tests || failed=1; \
   scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
-  $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -p no:cacheprovider notebooks \
+  $(BIN)/python -m pytest -q -n auto --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -p no:cacheprovider notebooks \
   || failed=1; exit $$failed
 
 test: .venv/ready

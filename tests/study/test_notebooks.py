@@ -139,7 +139,7 @@ def test_pictures_have_a_text_for_those_who_cannot_see_them(notebook):
 @pytest.mark.parametrize(
     ("document", "some"),
     [
-        ("README.md", {"mixdigits-laptop"}),
+        ("README.md", {"mixdigits-laptop-table2"}),
         ("figures/results/README.md", {"mixdigits-laptop-strategies", "mixmnist-laptop"}),
     ],
 )
