@@ -6,6 +6,7 @@ from alkit import paths
 from alkit.study import notebook, tables
 from alkit.study.analysis import claims, our_strategy, paired_differences, select_runs, targets, variance
 
+
 @pytest.fixture
 def no_intervals(monkeypatch):
     """Whether a claim holds is a matter of its p alone; intervals are most of the work."""
