@@ -160,6 +160,7 @@ def main() -> None:
                     "views_over_strides": fast[net],
                 }
             )
+        print(pd.DataFrame(rows).to_string(index=False), flush=True)
     keep("nets", rows, on=machine(args.device))
 
 
