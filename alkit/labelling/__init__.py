@@ -1,0 +1,24 @@
+"""A person as the oracle: label a folder of images, asked in the order of an acquisition strategy.
+
+    images = labelling.scan("photos")
+    session = labelling.Session(labelling.default_keep("photos"), images, ["cat", "dog"])
+
+The folder is never written to, every answer is on the disk before the next question, and nothing goes over the network.
+"""
+
+from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP
+from alkit.labelling.images import Images, default_keep, near_duplicates, scan
+from alkit.labelling.session import Question, Session, Status
+
+__all__ = [
+    "AMBIGUOUS",
+    "NOT_MINE",
+    "SKIP",
+    "Images",
+    "Question",
+    "Session",
+    "Status",
+    "default_keep",
+    "near_duplicates",
+    "scan",
+]

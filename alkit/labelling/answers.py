@@ -1,0 +1,210 @@
+"""The journal of a session: every question and every answer, one JSON line each, in a file that only grows.
+
+An answer counts once its line is on the disk (`fsync`). A kill at any byte leaves a last line without its end, which is
+dropped when the journal is opened. Reading the lines again gives the same state.
+
+    {"ask": 7, "id": SHA-256 of the image, "path": ..., "why": ..., "test": false, "chance": null, "of": 0, "stage": 2}
+    {"answer": 7, "id": ..., "path": ..., "value": "cat", "time": ..., "annotator": ...}
+    {"undo": 7, "ask": 9, ...}           the answer to 7 is taken back, its image asked about again as question 9
+    {"session": {...}}                   what the session was opened with
+"""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alkit.store import InUse, StoreError, lock, writable, write_atomic
+
+AMBIGUOUS, NOT_MINE, SKIP = "ambiguous", "not mine", "skip"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it was put. `chance`, `of`: of a test question, its probability among how many candidates."""
+
+    number: int
+    id: str
+    path: str
+    why: str
+    test: bool = False
+    chance: float | None = None
+    of: int = 0
+    stage: int = 0
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer that counts, and the question that it answers."""
+
+    asked: Asked
+    value: str
+    time: str
+    annotator: str
+
+
+class Journal:
+    """The questions and answers of the session in `folder`, held by one process at a time. Use `close` when done.
+
+    InUse where another process holds it: the message says who. StoreError where it is damaged or cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = writable(folder) / "answers.jsonl"
+        self.asked: dict[int, Asked] = {}
+        self.given: dict[int, Given] = {}  # by number of the question, in the order in which they came
+        self.taken_back: set[int] = set()
+        self.waiting: list[Asked] = []  # put, not answered; the last one is the one to show
+        self.opened: list[dict] = []  # what the session was opened with, each time that it was something else
+        self._held = contextlib.ExitStack()
+        try:
+            self._held.enter_context(lock(folder / "session.lock", wait=False))
+        except InUse:
+            raise InUse(f"{folder} is in use by {holder(folder)}; close that session or stop it") from None
+        try:
+            who = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+            write_atomic(folder / "holder.json", json.dumps(who).encode())
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._held.callback(os.close, self._file)
+            self._length = self._replay()
+            os.ftruncate(self._file, self._length)  # what a kill left half-written
+        except OSError as error:
+            self._held.close()
+            raise StoreError(f"cannot open {self.path}: {error.strerror}; choose another folder") from error
+        except BaseException:
+            self._held.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._held.close()
+
+    def _replay(self) -> int:
+        """Take in all whole lines; how many bytes they are. StoreError for a bad line with good ones after it."""
+        length, bad = 0, 0
+        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True), 1):
+            event = _parsed(line)
+            if event is None:
+                bad = bad or number
+            elif bad:
+                raise StoreError(f"line {bad} of {self.path} is damaged; put the original back, or mend that line")
+            else:
+                self._apply(event)
+                length += len(line)
+        return length
+
+    def _apply(self, event: dict) -> None:
+        if "session" in event:
+            self.opened.append(event["session"])
+        if "undo" in event:
+            self.given.pop(event["undo"], None)
+            self.taken_back.add(event["undo"])
+        if "ask" in event:
+            known = {name: event[name] for name in Asked.__dataclass_fields__ if name in event}
+            asked = Asked(number=event["ask"], **known)
+            self.asked[asked.number] = asked
+            self.waiting.append(asked)
+        if "answer" in event:
+            asked = self.asked.get(event["answer"]) or Asked(event["answer"], event["id"], event["path"], "")
+            self.asked[asked.number] = asked
+            self.given[asked.number] = Given(asked, event["value"], event["time"], event["annotator"])
+            self.waiting = [one for one in self.waiting if one.number != asked.number]
+        if "drop" in event:
+            self.waiting = [one for one in self.waiting if one.number != event["drop"]]
+
+    def _append(self, event: dict, *, sync: bool = True) -> None:
+        """One line more, whole or not at all; on the disk when this returns, where `sync`. StoreError on a full disk."""
+        line = (json.dumps(event, ensure_ascii=False) + "\n").encode()
+        try:
+            if os.fstat(self._file).st_size != self._length:  # left by a write that failed and could not be taken back
+                os.ftruncate(self._file, self._length)
+            write_all(self._file, line)
+            if sync:
+                os.fsync(self._file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._length)
+            reason = error.strerror or error
+            raise StoreError(f"nothing was saved: {self.path}: {reason}; free some space and answer again") from error
+        self._length += len(line)
+        self._apply(event)
+
+    def open_with(self, options: dict) -> None:
+        """Note what the session is opened with, where that is new."""
+        if not self.opened or self.opened[-1] != options:
+            self._append({"session": options})
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next question: they begin at 1."""
+        return max(self.asked, default=0) + 1
+
+    def ask(self, asked: Asked) -> Asked:
+        """Put a question. It is known after a kill of the process; a loss of power may forget it, and its number."""
+        self._append({"ask": asked.number, **_rest(asked)}, sync=False)
+        return asked
+
+    def answer(self, number: int, value: str, annotator: str) -> None:
+        """Save the answer to question `number`; on the disk when this returns."""
+        asked = self.asked[number]
+        where = {"id": asked.id, "path": asked.path}
+        self._append({"answer": number, **where, "value": value, "time": now(), "annotator": annotator})
+
+    def undo(self) -> Asked | None:
+        """Take the last answer back and ask about its image again; the new question, None where there is no answer."""
+        if not self.given:
+            return None
+        last = next(reversed(self.given.values())).asked
+        again = Asked(self.next_number, **_rest(last))
+        self._append({"undo": last.number, "ask": again.number, **_rest(again)})
+        return again
+
+    def drop(self, number: int) -> None:
+        """No longer ask question `number`, whose image is gone."""
+        self._append({"drop": number}, sync=False)
+
+
+def _rest(asked: Asked) -> dict:
+    return {name: value for name, value in asdict(asked).items() if name != "number"}
+
+
+def _parsed(line: bytes) -> dict | None:
+    """The event of one line; None for one that has no end, or is none."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write all of `data`, in as many pieces as the system takes it."""
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def holder(folder: Path) -> str:
+    """Who holds the session in `folder`, in words."""
+    try:
+        who = json.loads((folder / "holder.json").read_bytes())
+        return f"process {who['pid']} on {who['host']} since {who['since']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "another process"
+
+
+def lines(path: Path) -> Iterator[dict]:
+    """The events of a journal, read without its lock."""
+    for line in path.read_bytes().splitlines(keepends=True):
+        if (event := _parsed(line)) is not None:
+            yield event
