@@ -225,6 +225,17 @@ def test_mini_batches_above_the_limit_and_only_there(monkeypatch):
     assert used == ["KMeans"] * 2 + ["MiniBatchKMeans"] * 2
 
 
+def test_large_pools_are_clustered_by_elkan_which_finds_the_same_clusters(monkeypatch):
+    pool, used, found = random_pool(4), [], []
+    monkeypatch.setattr(module, "KMeans", lambda *a, **k: used.append(k["algorithm"]) or KMeans(*a, **k))
+    n = len(pool["answers_N"])
+    for limit in (n, n - 1):
+        monkeypatch.setattr(module, "ELKAN_ABOVE", limit)
+        found.append(clusters(view_of(pool)))
+    assert used == ["lloyd", "elkan"] and np.array_equal(found[0].labels_N, found[1].labels_N)
+    np.testing.assert_allclose(found[0].centroids, found[1].centroids, atol=1e-6)
+
+
 def test_k_means_runs_on_one_thread_so_that_labels_do_not_depend_on_the_core_count(monkeypatch):
     threads = []
 
