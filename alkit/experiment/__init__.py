@@ -19,11 +19,12 @@ from alkit.experiment.loop import (
     setting_of,
     stored,
 )
-from alkit.experiment.oracle import Answer, Oracle
+from alkit.experiment.oracle import Answer, Answering, Oracle
 
 __all__ = [
     "KINDS",
     "Answer",
+    "Answering",
     "Cell",
     "Loop",
     "Oracle",

@@ -1,6 +1,7 @@
 """The oracle: the only part of the study that reads hidden labels, and the count of what its answers cost."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +14,19 @@ class Answer:
 
     label: int | None
     kind: int
+
+
+class Answering(Protocol):
+    """Whoever answers: hidden labels (`Oracle`), or a person (`labelling.Session`); no strategy or learner knows."""
+
+    def ask(self, index: int) -> Answer:
+        """The answer for pool position `index`; ValueError where there is none to be had."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """Samples shown so far."""
+        ...
 
 
 class Oracle:

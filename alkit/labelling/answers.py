@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +58,7 @@ class Journal:
         self.given: dict[int, Given] = {}  # by number of the question, in the order in which they came
         self.taken_back: set[int] = set()
         self.waiting: list[Asked] = []  # put, not answered; the last one is the one to show
+        self._last = 0
         self.opened: list[dict] = []  # what the session was opened with, each time that it was something else
         self._held = contextlib.ExitStack()
         try:
@@ -107,17 +107,19 @@ class Journal:
             known = {name: event[name] for name in Asked.__dataclass_fields__ if name in event}
             asked = Asked(number=event["ask"], **known)
             self.asked[asked.number] = asked
-            self.waiting.append(asked)
+            self._last = max(self._last, asked.number)
+            self.waiting.insert(0 if event.get("behind") else len(self.waiting), asked)
         if "answer" in event:
             asked = self.asked.get(event["answer"]) or Asked(event["answer"], event["id"], event["path"], "")
             self.asked[asked.number] = asked
+            self._last = max(self._last, asked.number)
             self.given[asked.number] = Given(asked, event["value"], event["time"], event["annotator"])
             self.waiting = [one for one in self.waiting if one.number != asked.number]
         if "drop" in event:
             self.waiting = [one for one in self.waiting if one.number != event["drop"]]
 
     def _append(self, event: dict, *, sync: bool = True) -> None:
-        """One line more, whole or not at all; on the disk when this returns, where `sync`. StoreError on a full disk."""
+        """One line more, whole or not at all, with `sync` on the disk when this returns. StoreError on a full disk."""
         line = (json.dumps(event, ensure_ascii=False) + "\n").encode()
         try:
             if os.fstat(self._file).st_size != self._length:  # left by a write that failed and could not be taken back
@@ -141,11 +143,18 @@ class Journal:
     @property
     def next_number(self) -> int:
         """The number of the next question: they begin at 1."""
-        return max(self.asked, default=0) + 1
+        return self._last + 1
 
-    def ask(self, asked: Asked) -> Asked:
-        """Put a question. It is known after a kill of the process; a loss of power may forget it, and its number."""
-        self._append({"ask": asked.number, **_rest(asked)}, sync=False)
+    def latest(self) -> dict[str, Given]:
+        """The answer that stands for each image, by its id."""
+        return {given.asked.id: given for given in self.given.values()}
+
+    def ask(self, asked: Asked, *, behind: bool = False) -> Asked:
+        """Put a question, before all that wait, or `behind` them.
+
+        It is known after a kill of the process; a loss of power may forget it, and its number.
+        """
+        self._append({"ask": asked.number, **_rest(asked), **({"behind": True} if behind else {})}, sync=False)
         return asked
 
     def answer(self, number: int, value: str, annotator: str) -> None:
@@ -201,10 +210,3 @@ def holder(folder: Path) -> str:
         return f"process {who['pid']} on {who['host']} since {who['since']}"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"
-
-
-def lines(path: Path) -> Iterator[dict]:
-    """The events of a journal, read without its lock."""
-    for line in path.read_bytes().splitlines(keepends=True):
-        if (event := _parsed(line)) is not None:
-            yield event

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from scipy.spatial import KDTree
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm import tqdm
 
@@ -39,6 +41,7 @@ FORMATS = (
 MOST_BYTES, MOST_PIXELS = 1 << 28, 1 << 26  # of a file, and of a picture: 64 million take 256 MB
 SMALL = 32  # px of the pictures for the map, and to find near duplicates by
 PLAIN = 256 * 256  # pixels up to which a picture is sent without loss
+DIRECTIONS = 16  # in which near duplicates are looked for first
 CHUNK = 512  # images that are decoded between two writes to disk
 MIME = "image/webp"
 RECORD = np.dtype([("id", "u1", 32), ("rgb", "u1", (3, SMALL, SMALL))])
@@ -274,9 +277,9 @@ def _image(data: bytes):
 
 
 def opened(data: bytes, side: int):
-    """The first picture in `data` as upright RGB on white, at least about `side` px where it has them. ValueError if not.
+    """The first picture in `data`, upright, RGB, on white, of about `side` px or more where it has them.
 
-    More than 8 bits a channel are scaled to 8.
+    ValueError where it cannot be decoded. More than 8 bits a channel are scaled to 8.
     """
     from PIL import Image, ImageOps
 
@@ -329,19 +332,25 @@ def likeness(small_N3HW: np.ndarray) -> np.ndarray:
 def near_duplicates(features_ND: np.ndarray, above: float = 0.999) -> list[np.ndarray]:
     """Groups of positions, each of whose members has a cosine above `above` with its first one; largest first.
 
-    With `likeness`, they are the same picture saved again, scaled or made lighter. No position is in two groups.
+    With `likeness`, they are the same picture saved again, scaled or made lighter. No position is in two groups, and
+    rows of zeros, such as those of pictures of one colour, are in none.
     """
-    unit_ND = F.normalize(torch.from_numpy(np.asarray(features_ND, np.float32)), dim=1)
-    taken, groups = np.zeros(len(unit_ND), bool), []
-    for start in range(0, len(unit_ND), 1024):
-        rows, columns = np.nonzero((unit_ND[start : start + 1024] @ unit_ND[start:].T > above).numpy())
-        for first in np.unique(rows[columns > rows]):
-            if not taken[start + first]:
-                others = start + columns[(rows == first) & (columns > first)]
-                group = np.append(start + first, others[~taken[others]])
-                if len(group) > 1:
-                    taken[group] = True
-                    groups.append(group)
+    unit_ND = normalize(np.asarray(features_ND, np.float32))
+    taken, groups, reach = ~unit_ND.any(1), [], np.sqrt(2 - 2 * above)
+    # unit vectors of such a cosine are less than `reach` apart, and no farther in a projection: those near there are all
+    # that need a look
+    few = min(DIRECTIONS, *unit_ND.shape)
+    flat_Nd = PCA(few, svd_solver="covariance_eigh").fit_transform(unit_ND) if few > 1 else unit_ND[:, :1]
+    tree = KDTree(flat_Nd)
+    for first in np.flatnonzero(~taken).tolist():
+        if taken[first]:
+            continue
+        near = np.sort(tree.query_ball_point(flat_Nd[first], reach + 1e-4))
+        near = near[~taken[near] & (near > first)]
+        group = np.append(first, near[unit_ND[near] @ unit_ND[first] > above])
+        if len(group) > 1:
+            taken[group] = True
+            groups.append(group)
     return sorted(groups, key=len, reverse=True)
 
 

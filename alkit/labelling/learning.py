@@ -14,22 +14,22 @@ import torch
 from sklearn.preprocessing import normalize
 
 from alkit import acquisition, learners, recipes, rng
-from alkit.labelling.images import Images
+from alkit.labelling.images import Images, hash_of
 from alkit.learners.base import Setting
-from alkit.learners.pretrained import network, resized
+from alkit.learners.pretrained import given_array, network, resized
 from alkit.learners.representation import Representation
 from alkit.recipes import Recipe
 from alkit.runtime import default_device, resident
-from alkit.store import Cache, StoreError, sha256
+from alkit.store import Cache, StoreError, sha256, writable, write_atomic
 
 CONTRASTIVE_SIDE = 32  # px of the images that `contrastive` features are trained on
 STAGES_AHEAD = 3  # stages of questions that an order holds: the person goes on while the next is made
-SAMPLE = 256  # images that the time of the features is measured on
+SAMPLE = 64  # images that the time of the features is measured on
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a stage's fit gave: probabilities (N, K + 1), None before an iD answer, and positions in the order to ask."""
+    """What a fit gave: probabilities (N, K + 1), None before an iD answer, and positions in the order to ask."""
 
     stage: int
     n_answers: int
@@ -158,10 +158,6 @@ def check_rows(path: Path, images: Images, known: str) -> None:
 
     ValueError where it has another number of rows; StoreError where it was used with other images before.
     """
-    from alkit.labelling.images import hash_of
-    from alkit.learners.pretrained import given_array
-    from alkit.store import writable, write_atomic
-
     given_array(path, 0, len(images), len(images))
     rows = len(np.load(path, mmap_mode="r"))
     how = "one row for each of Images.paths, in their order"

@@ -5,8 +5,8 @@
         question = session.question()
         session.answer(question.number, "cat")     # on the disk when this returns
 
-Questions come in the order of an acquisition strategy. Fitting happens in a thread: the order in force goes on until the
-next one is ready, so neither `question` nor `answer` waits for it.
+Questions come in the order of an acquisition strategy. Fitting happens in a thread: the order in force goes on until
+the next one is ready, so neither `question` nor `answer` waits for it.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a session is. `left`: looks of the budget, or images where there is none; `progress`: of the fit, 0..1."""
+    """How far a session is. `left`: looks of the budget, else images; `progress`: of the fit, 0..1."""
 
     looks: int
     by_kind: dict[str, int]
@@ -196,6 +196,11 @@ class Session:
         return len(self._journal.given)
 
     @property
+    def last(self) -> int | None:
+        """The number of the question whose answer `undo` takes back; None where there is none."""
+        return next(reversed(self._journal.given), None)
+
+    @property
     def finished(self) -> str | None:
         """Why nothing more is asked, None while there is something."""
         with self._state:
@@ -207,8 +212,13 @@ class Session:
 
     def _askable(self) -> np.ndarray:
         may_N = (self._answers_N == NOT_ASKED) & ~self._skipped_N
-        may_N[list(self._gone)] = False
+        may_N[[*self._gone, *self._put()]] = False
         return np.flatnonzero(may_N)
+
+    def _put(self) -> set[int]:
+        """Images that a question was put about, and their near duplicates."""
+        put = [self._position[asked.id] for asked in self._journal.waiting if asked.id in self._position]
+        return {int(member) for position in put for member in self._members.get(position, [position])}
 
     # questions and answers
 
@@ -218,13 +228,33 @@ class Session:
             self._check_open()
             while (asked := self._waiting()) is not None or self.finished is None:
                 if asked is None:
-                    asked = self._journal.ask(self._next())
+                    asked, self._place = self._next()
+                    self._journal.ask(asked)
                 position = self._position[asked.id]
                 if self.images.there(position):
                     return Question(asked.number, position, self.images.paths[position], asked.why, asked.test)
                 self._gone.add(position)
                 self._journal.drop(asked.number)
             return None
+
+    def questions(self, n: int) -> list[Question]:
+        """The question to show and those after it, at most `n`: they stay, in this order, whatever is fitted meanwhile.
+
+        For who answers faster than the next question comes: each can be answered now, by its number.
+        """
+        with self._state:
+            if self.question() is None:
+                return []
+            room = n if self.budget is None else min(n, self.budget - self.looks)
+            while len(self._journal.waiting) < room and len(self._askable()):
+                asked, self._place = self._next()
+                self._journal.ask(asked, behind=True)
+            known = [asked for asked in self._journal.waiting[::-1] if asked.id in self._position][:room]
+            positions = [self._position[asked.id] for asked in known]
+            return [
+                Question(asked.number, position, self.images.paths[position], asked.why, asked.test)
+                for asked, position in zip(known, positions, strict=True)
+            ]
 
     def _waiting(self) -> Asked | None:
         """The question that was put and not answered, if its image is still one of the folder's."""
@@ -235,40 +265,34 @@ class Session:
             self._journal.drop(asked.number)
         return None
 
-    def _next(self) -> Asked:
-        """The next question: a test where one is due, else the next of the order in force."""
-        askable = self._askable()
-        stage = self._fitted.stage if self._fitted else 0
-        number, chance, test = self._journal.next_number, None, self._test_due()
+    def _next(self) -> tuple[Asked, int]:
+        """The next question, a test where one is due, and the place in the order in force once it is put."""
+        askable, number = self._askable(), self._journal.next_number
+        stage, order = (self._fitted.stage, self._fitted.order) if self._fitted else (0, ())
+        place, chance, test = self._place, None, self._test_due()
         if test:
             stream = rng.numpy_stream(self.seed, "test", number)
             chance = 1 / len(askable)
             position, why = int(stream.choice(askable)), "drawn to estimate the accuracy"
         else:
-            position, why = self._of_order(set(askable.tolist()) if len(askable) < 5000 else None)
-            if position is None:
+            while place < len(order) and not self._may(order[place]):
+                place += 1
+            if place < len(order):
+                position, place = order[place], place + 1
+                why = f"{self.strategy}, stage {stage}, place {place}"
+            else:
                 position = int(rng.numpy_stream(self.seed, "stand-in", number).choice(askable))
                 why = "at random, while the next order is made"
-        return Asked(
-            number, self.images.ids[position], self.images.paths[position], why, test, chance, len(askable), stage
-        )
-
-    def _of_order(self, askable) -> tuple[int | None, str]:
-        order = self._fitted.order if self._fitted else ()
-        while self._place < len(order):
-            position = order[self._place]
-            self._place += 1
-            if self._may(position):
-                return position, f"{self.strategy}, stage {self._fitted.stage}, place {self._place}"
-        return None, ""
+        known, path = self.images.ids[position], self.images.paths[position]
+        return Asked(number, known, path, why, test, chance, len(askable), stage), place
 
     def _may(self, position: int) -> bool:
         free = self._answers_N[position] == NOT_ASKED and not self._skipped_N[position]
-        return bool(free and position not in self._gone)
+        return bool(free and position not in self._gone and position not in self._put())
 
     def _test_due(self) -> bool:
-        tests = sum(given.asked.test for given in self._journal.given.values())
-        return tests + 1 <= self.test_share * (self.looks + 1)
+        put = [*(given.asked for given in self._journal.given.values()), *self._journal.waiting]
+        return sum(asked.test for asked in put) + 1 <= self.test_share * (len(put) + 1)
 
     def answer(self, number: int, answer: str) -> int:
         """Save the answer to question `number`: a class, "ambiguous", "not mine" or "skip"; returns the number.
@@ -299,6 +323,15 @@ class Session:
             if self._journal.undo() is None:
                 return None
             self._rebuild()
+            return self.question()
+
+    def again(self, positions: Sequence[int]) -> Question | None:
+        """Ask about these images again, the first of them next; until they are answered anew, old answers stand."""
+        with self._state:
+            self._check_open()
+            for position in list(positions)[::-1]:
+                known, path = self.images.ids[position], self.images.paths[position]
+                self._journal.ask(Asked(self._journal.next_number, known, path, "asked again"))
             return self.question()
 
     def upcoming(self, n: int) -> list[int]:
@@ -356,10 +389,11 @@ class Session:
     def status(self) -> Status:
         """How far the session is, as of now."""
         with self._state:
-            values = Counter(given.value for given in self._journal.given.values())
+            values = Counter(given.value for given in self._journal.latest().values())
             kinds = {"class": sum(values[name] for name in self.classes), AMBIGUOUS: values[AMBIGUOUS]}
             kinds |= {NOT_MINE: values[NOT_MINE], "skipped": values[SKIP]}
-            left = len(self._askable()) if self.budget is None else max(0, self.budget - self.looks)
+            unasked = len(self._askable()) + len(self._journal.waiting)
+            left = unasked if self.budget is None else max(0, self.budget - self.looks)
             return Status(
                 self.looks,
                 kinds,
@@ -409,7 +443,7 @@ class Session:
         """
         rows = []
         with self._state:
-            for given in self._journal.given.values():
+            for given in self._journal.latest().values():
                 position = self._position.get(given.asked.id)
                 made = {"answer": given.value, "time": given.time, "annotator": given.annotator}
                 if position is None:
@@ -424,6 +458,16 @@ class Session:
                         why = given.asked.why if first else f"the same as {self.images.paths[position]}"
                         rows.append({"path": path, **made, "why": why, "test": given.asked.test})
         return rows
+
+    def answers(self) -> dict[int, str]:
+        """The answer of each image that has one, by position: its own, or that of a near duplicate."""
+        with self._state:
+            found = {}
+            for position, value in self._own.items():
+                for member in map(int, self._members.get(position, [position])):
+                    if member == position or member not in self._own:
+                        found[member] = value
+            return found
 
     def predictions(self) -> np.ndarray:
         """(N, K + 1) probabilities of all images from the last fit. ValueError before a class was answered."""
