@@ -145,6 +145,13 @@ class Journal:
         """The number of the next question: they begin at 1."""
         return self._last + 1
 
+    def first(self) -> dict[str, Given]:
+        """The first answer that each image got, by its id, in the order of these."""
+        found: dict[str, Given] = {}
+        for given in self.given.values():
+            found.setdefault(given.asked.id, given)
+        return found
+
     def latest(self) -> dict[str, Given]:
         """The answer that stands for each image, by its id."""
         return {given.asked.id: given for given in self.given.values()}

@@ -41,10 +41,10 @@ def predictions_csv(session: Session, path: str | Path | None = None) -> Path:
     path, images = _place(session, path, "predictions.csv"), session.images
     probs_NC, predicted = session.predictions(), predictions(session)
     rows = []
-    for position, name in enumerate(images.paths):
+    for position in range(len(images)):
         numbers = {f"P({c})": f"{p:.6g}" for c, p in zip((*session.classes, JUNK), probs_NC[position], strict=True)}
         made = {"predicted": predicted[position], "P(iD)": f"{1 - probs_NC[position, -1]:.6g}", **numbers}
-        rows += [{"path": one, **made} for one in (name, *images.copies.get(images.ids[position], ()))]
+        rows += [{"path": one, **made} for one in images.all_paths(position)]
     columns = ("path", "predicted", "P(iD)", *(f"P({name})" for name in (*session.classes, JUNK)))
     write_atomic(path, csv_bytes(rows, columns, header=True))
     return path
@@ -72,7 +72,7 @@ def likely_errors(session: Session, most: int = 24) -> list[dict]:
     judged. Look at them again with `session.again(positions)`.
     """
     values = {position: value for position, value in session.answers().items() if value != SKIP}
-    rows, codes = np.array(list(values), np.int64), np.array([session.code(value) for value in values.values()])
+    rows, codes = np.array(list(values), np.int64), np.array([session.book.code(value) for value in values.values()])
     n_outputs = len(session.classes) + 1
     often = np.bincount(codes, minlength=n_outputs)[codes] >= FOLDS if len(codes) else np.zeros(0, bool)
     if not often.any():
@@ -190,7 +190,7 @@ def as_benchmark(session: Session, *, test: float = 0.3, side: int = SMALL, name
     rows = np.array(sorted(values), np.int64)
     images = np.asarray(session.images.pixels(side)[rows]).transpose(0, 2, 3, 1)
     answers = [values[int(row)] for row in rows]
-    codes = np.array([session.code(answer) for answer in answers])
+    codes = np.array([session.book.code(answer) for answer in answers])
     tested = np.zeros(len(rows), bool)
     for k, label in enumerate(session.classes):
         mine = rng.numpy_stream(session.seed, "test set", k).permutation(np.flatnonzero(codes == k))

@@ -67,9 +67,13 @@ class Images:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def all_paths(self, position: int) -> tuple[str, ...]:
+        """The paths of the image and of its copies."""
+        return (self.paths[position], *self.copies.get(self.ids[position], ()))
+
     def bytes_of(self, position: int) -> bytes:
         """The bytes of the image's file, or of a copy of it. StoreError where none is what it was any more."""
-        for path in (self.paths[position], *self.copies.get(self.ids[position], ())):
+        for path in self.all_paths(position):
             try:
                 data = read_file(self.folder / path)
             except (OSError, ValueError):
@@ -83,8 +87,7 @@ class Images:
 
     def there(self, position: int) -> bool:
         """Whether the file, or a copy of it, is still in the folder; its content is not looked at."""
-        names = (self.paths[position], *self.copies.get(self.ids[position], ()))
-        return any((self.folder / name).is_file() for name in names)
+        return any((self.folder / path).is_file() for path in self.all_paths(position))
 
     def pixels(self, side: int, *, progress: bool = False) -> np.ndarray:
         """uint8 (N, 3, side, side), memory-mapped, made once and gone on with where it was stopped.
@@ -337,8 +340,7 @@ def near_duplicates(features_ND: np.ndarray, above: float = 0.999) -> list[np.nd
     """
     unit_ND = normalize(np.asarray(features_ND, np.float32))
     taken, groups, reach = ~unit_ND.any(1), [], np.sqrt(2 - 2 * above)
-    # unit vectors of such a cosine are less than `reach` apart, and no farther in a projection: those near there are all
-    # that need a look
+    # unit vectors of such a cosine are less than `reach` apart, and no farther in a projection: look at those near it
     few = min(DIRECTIONS, *unit_ND.shape)
     flat_Nd = PCA(few, svd_solver="covariance_eigh").fit_transform(unit_ND) if few > 1 else unit_ND[:, :1]
     tree = KDTree(flat_Nd)

@@ -14,9 +14,11 @@ import torch
 from sklearn.preprocessing import normalize
 
 from alkit import acquisition, learners, recipes, rng
+from alkit.labelling.estimate import out_of_fold
 from alkit.labelling.images import Images, hash_of
 from alkit.learners.base import Setting
 from alkit.learners.pretrained import given_array, network, resized
+from alkit.learners.regression import Regression
 from alkit.learners.representation import Representation
 from alkit.recipes import Recipe
 from alkit.runtime import default_device, resident
@@ -32,7 +34,6 @@ class Fitted:
     """What a fit gave: probabilities (N, K + 1), None before an iD answer, and positions in the order to ask."""
 
     stage: int
-    n_answers: int
     probs_NC: np.ndarray | None
     order: tuple[int, ...]
 
@@ -104,8 +105,35 @@ class Learning:
         for position in islice(acquisition.order(self.strategy, view), wanted):
             order.append(position)
             report(0.5 + 0.5 * len(order) / wanted)
-        n_answers = int((answers_N >= 0).sum())
-        return Fitted(stage, n_answers, shown.probs_NC if known else None, tuple(order))
+        return Fitted(stage, shown.probs_NC if known else None, tuple(order))
+
+    def probs(self, answers_N: np.ndarray, stage: int) -> np.ndarray | None:
+        """Probabilities (N, K + 1) from these answers; None without an iD one."""
+        if not ((answers_N >= 0) & (answers_N < self.n_classes)).any():
+            return None
+        self.learner.fit(answers_N, stage)
+        return self.learner.show().probs_NC
+
+    def classes(self, probs_NC: np.ndarray, answers_N: np.ndarray) -> np.ndarray:
+        """The class (N,) of each image by a classifier that has not learned its answer: `probs_NC`'s, else out of fold.
+
+        An image that it could not be told for has -1.
+        """
+        asked = np.flatnonzero(answers_N != acquisition.NOT_ASKED)
+        recipe = self.learner.setting.recipe
+
+        def classes_of(learned_N: np.ndarray) -> np.ndarray:
+            rows = np.flatnonzero(learned_N != acquisition.NOT_ASKED)
+            model = Regression.fit(
+                self.unit_ND[rows], learned_N[rows], self.n_classes + 1, c=recipe.probe_c, n_threads=recipe.cpu_threads
+            )
+            found_N = np.full(len(learned_N), -1)
+            found_N[asked] = model.probs(self.unit_ND[asked])[:, :-1].argmax(1)
+            return found_N
+
+        found_N = probs_NC[:, :-1].argmax(1)
+        found_N[asked] = out_of_fold(classes_of, answers_N, self.n_classes, seed=self.seed)[asked]
+        return found_N
 
 
 def learner_of(features: str) -> tuple[str, dict]:

@@ -12,9 +12,8 @@ the next one is ready, so neither `question` nor `answer` waits for it.
 import contextlib
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +26,8 @@ from alkit.benchmarks import ID, OOD
 from alkit.experiment.oracle import Answer
 from alkit.labelling import images as pictures
 from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP, Asked, Journal
+from alkit.labelling.book import Book
+from alkit.labelling.estimate import Estimate, accuracy, draw, naive, proposal
 from alkit.labelling.images import Images
 from alkit.labelling.learning import Fitted, Learning
 from alkit.options import Range, check_value, closest
@@ -55,7 +56,7 @@ class Status:
 
     looks: int
     by_kind: dict[str, int]
-    accuracy: object | None
+    accuracy: Estimate | None
     naive: float | None
     id_share: float | None
     sentence: str
@@ -127,16 +128,15 @@ class Session:
             self._journal.open_with(
                 {"classes": list(self.classes), "features": features, "strategy": strategy, "seed": seed}
             )
-            self._position = {known: position for position, known in enumerate(images.ids)}
             self.groups = self._near_duplicates(alike)
-            self._members = {int(member): group for group in self.groups for member in group}
+            self.book = Book(images, self._journal, self.classes, self.groups)
             self._state = threading.RLock()
-            self._gone: set[int] = set()
-            self._rebuild()
             self._fitted: Fitted | None = None
             self._place = 0  # in the order in force
             self._thread: threading.Thread | None = None
-            self._progress, self._since, self._stage = 1.0, 0, 0
+            self._progress, self._since, self._last_fit = 1.0, 0, False
+            self._accuracy: Estimate | None = None
+            self._naive: Estimate | None = None
             self._trouble, self._open = "", True
             self._start_fit()
             self.wait()
@@ -160,35 +160,11 @@ class Session:
 
     # what is known
 
-    def _rebuild(self) -> None:
-        """The answers of all images from the journal."""
-        self._answers_N = np.full(len(self.images), NOT_ASKED, np.int64)
-        self._skipped_N = np.zeros(len(self.images), bool)
-        self._own = {}
-        for given in self._journal.given.values():
-            self._take(given.asked.id, given.value)
-
-    def _take(self, known: str, value: str) -> None:
-        """Put one answer into the arrays, for its image and for near duplicates without an answer of their own."""
-        position = self._position.get(known)
-        if position is None:  # its file is not in the folder any more; the journal keeps the answer
-            return
-        self._own[position] = value
-        code = self.code(value)
-        for member in self._members.get(position, [position]):
-            if int(member) == position or int(member) not in self._own:
-                self._skipped_N[member] = value == SKIP
-                self._answers_N[member] = NOT_ASKED if value == SKIP else code
-
-    def code(self, value: str) -> int:
-        """An answer as learners have it: 0..K-1 for a class, K for ambiguous or not mine."""
-        return self.classes.index(value) if value in self.classes else len(self.classes)
-
     @property
     def answers_N(self) -> np.ndarray:
         """The answers of all images as learners have them: -1 for none, 0..K-1, K; a copy."""
         with self._state:
-            return self._answers_N.copy()
+            return self.book.codes_N.copy()
 
     @property
     def looks(self) -> int:
@@ -206,19 +182,9 @@ class Session:
         with self._state:
             if self.budget is not None and self.looks >= self.budget:
                 return f"the budget of {self.budget} looks is spent"
-            if not len(self._askable()) and not self._journal.waiting:
+            if not self._journal.waiting and not self.book.may_N().any():
                 return "every image was asked about"
             return None
-
-    def _askable(self) -> np.ndarray:
-        may_N = (self._answers_N == NOT_ASKED) & ~self._skipped_N
-        may_N[[*self._gone, *self._put()]] = False
-        return np.flatnonzero(may_N)
-
-    def _put(self) -> set[int]:
-        """Images that a question was put about, and their near duplicates."""
-        put = [self._position[asked.id] for asked in self._journal.waiting if asked.id in self._position]
-        return {int(member) for position in put for member in self._members.get(position, [position])}
 
     # questions and answers
 
@@ -230,10 +196,10 @@ class Session:
                 if asked is None:
                     asked, self._place = self._next()
                     self._journal.ask(asked)
-                position = self._position[asked.id]
+                position = self.book.position[asked.id]
                 if self.images.there(position):
                     return Question(asked.number, position, self.images.paths[position], asked.why, asked.test)
-                self._gone.add(position)
+                self.book.gone_N[position] = True
                 self._journal.drop(asked.number)
             return None
 
@@ -246,11 +212,11 @@ class Session:
             if self.question() is None:
                 return []
             room = n if self.budget is None else min(n, self.budget - self.looks)
-            while len(self._journal.waiting) < room and len(self._askable()):
+            while len(self._journal.waiting) < room and self.book.may_N().any():
                 asked, self._place = self._next()
                 self._journal.ask(asked, behind=True)
-            known = [asked for asked in self._journal.waiting[::-1] if asked.id in self._position][:room]
-            positions = [self._position[asked.id] for asked in known]
+            known = [asked for asked in self._journal.waiting[::-1] if asked.id in self.book.position][:room]
+            positions = [self.book.position[asked.id] for asked in known]
             return [
                 Question(asked.number, position, self.images.paths[position], asked.why, asked.test)
                 for asked, position in zip(known, positions, strict=True)
@@ -260,22 +226,25 @@ class Session:
         """The question that was put and not answered, if its image is still one of the folder's."""
         while self._journal.waiting:
             asked = self._journal.waiting[-1]
-            if asked.id in self._position:
+            if asked.id in self.book.position:
                 return asked
             self._journal.drop(asked.number)
         return None
 
     def _next(self) -> tuple[Asked, int]:
         """The next question, a test where one is due, and the place in the order in force once it is put."""
-        askable, number = self._askable(), self._journal.next_number
+        may_N, number = self.book.may_N(), self._journal.next_number
         stage, order = (self._fitted.stage, self._fitted.order) if self._fitted else (0, ())
-        place, chance, test = self._place, None, self._test_due()
+        askable, place, chance, test = np.flatnonzero(may_N), self._place, None, self._test_due()
         if test:
             stream = rng.numpy_stream(self.seed, "test", number)
-            chance = 1 / len(askable)
-            position, why = int(stream.choice(askable)), "drawn to estimate the accuracy"
+            probs_NC = self._fitted.probs_NC if self._fitted else None
+            chance_C = np.full(len(askable), 1 / len(askable)) if probs_NC is None else proposal(probs_NC, askable)
+            place_of_it = draw(chance_C, stream)
+            position, chance = int(askable[place_of_it]), float(chance_C[place_of_it])
+            why = "drawn at random, to estimate the accuracy"
         else:
-            while place < len(order) and not self._may(order[place]):
+            while place < len(order) and not may_N[order[place]]:
                 place += 1
             if place < len(order):
                 position, place = order[place], place + 1
@@ -285,10 +254,6 @@ class Session:
                 why = "at random, while the next order is made"
         known, path = self.images.ids[position], self.images.paths[position]
         return Asked(number, known, path, why, test, chance, len(askable), stage), place
-
-    def _may(self, position: int) -> bool:
-        free = self._answers_N[position] == NOT_ASKED and not self._skipped_N[position]
-        return bool(free and position not in self._gone and position not in self._put())
 
     def _test_due(self) -> bool:
         put = [*(given.asked for given in self._journal.given.values()), *self._journal.waiting]
@@ -310,7 +275,7 @@ class Session:
             if number not in self._journal.asked:
                 raise ValueError(f"question {number!r} was not asked; ask for the question again")
             self._journal.answer(number, answer, self.annotator)
-            self._take(self._journal.asked[number].id, answer)
+            self.book.take(self._journal.asked[number], answer)
             self._since += 1
             if self._since >= self.stage_looks:
                 self._start_fit()
@@ -322,7 +287,7 @@ class Session:
             self._check_open()
             if self._journal.undo() is None:
                 return None
-            self._rebuild()
+            self.book.rebuild()
             return self.question()
 
     def again(self, positions: Sequence[int]) -> Question | None:
@@ -337,9 +302,10 @@ class Session:
     def upcoming(self, n: int) -> list[int]:
         """Positions that are likely to be asked about after the question in hand, at most `n`."""
         with self._state:
-            order = self._fitted.order[self._place :] if self._fitted else ()
-            behind = [self._position[asked.id] for asked in self._journal.waiting[-2::-1] if asked.id in self._position]
-            return [*behind, *(position for position in order if self._may(position))][:n]
+            order, may_N = self._fitted.order[self._place :] if self._fitted else (), self.book.may_N()
+            behind = [self.book.position.get(asked.id) for asked in self._journal.waiting[-2::-1]]
+            ahead = [position for position in order if may_N[position]]
+            return [position for position in (*behind, *ahead) if position is not None][:n]
 
     # learning
 
@@ -349,29 +315,43 @@ class Session:
             if self._thread is not None:
                 return
             self._since, self._progress = 0, 0.0
-            stage = self._stage
-            self._stage += 1
-            may_N = np.zeros(len(self.images), bool)
-            may_N[self._askable()] = True
-            arguments = (self._answers_N.copy(), may_N, stage)
+            codes_N = self.book.codes_N.copy()
+            everything = codes_N if self.finished or self._last_fit else None
+            arguments = (np.where(self.book.tests_N, NOT_ASKED, codes_N), self.book.may_N(), everything)
             self._thread = threading.Thread(target=self._fit, args=arguments, name="fit")
             self._thread.start()
 
-    def _fit(self, answers_N: np.ndarray, may_N: np.ndarray, stage: int) -> None:
+    def _fit(self, bought_N: np.ndarray, may_N: np.ndarray, everything: np.ndarray | None) -> None:
+        """Learn what was bought, and make the next order; then the estimate; `everything`: tests too, the last fit."""
+
         def report(share: float) -> None:
             self._progress = share
 
-        fitted, trouble = None, ""
+        stage, trouble = self.looks // self.stage_looks, ""
         try:
-            fitted = self.learning.fit(answers_N, may_N, stage, self.stage_looks, report)
+            fitted = self.learning.fit(bought_N, may_N, stage, self.stage_looks, report)
+            with self._state:
+                self._fitted, self._place = fitted, 0
+            if fitted.probs_NC is not None:
+                self._estimate(self.learning.classes(fitted.probs_NC, bought_N))
+            if everything is not None:
+                last = replace(fitted, probs_NC=self.learning.probs(everything, stage))
+                with self._state:
+                    self._fitted = last
         except Exception as error:  # the person goes on; the status says what happened
             trouble = f"the classifier could not be fitted: {error}"
         with self._state:
             self._thread, self._progress, self._trouble = None, 1.0, trouble
-            if fitted is not None:
-                self._fitted, self._place = fitted, 0
             if self._open and self._since >= self.stage_looks:
                 self._start_fit()
+
+    def _estimate(self, classes_N: np.ndarray) -> None:
+        """The accuracy of a classifier that says `classes_N`, from the answers so far."""
+        with self._state:
+            (known, rows_M, rows_L), codes_N = self.book.evidence(), self.book.codes_N.copy()
+        right_M, right_L = (classes_N[rows] == codes_N[rows] for rows in (rows_M, rows_L))
+        self._accuracy = accuracy(known, right_M, right_L)
+        self._naive = naive(known.is_id_L, right_L)
 
     def wait(self) -> None:
         """Return when no fit is running: for annotators that are quicker than a person, and for results at the end."""
@@ -379,26 +359,25 @@ class Session:
             thread.join()
 
     def refit(self) -> None:
-        """Learn all answers now, and return when it is done."""
+        """Learn all answers now, those to tests too, and return when it is done: the last fit, before results."""
         self.wait()
+        self._last_fit = True
         self._start_fit()
         self.wait()
+        self._last_fit = False
 
     # what is shown
 
     def status(self) -> Status:
         """How far the session is, as of now."""
         with self._state:
-            values = Counter(given.value for given in self._journal.latest().values())
-            kinds = {"class": sum(values[name] for name in self.classes), AMBIGUOUS: values[AMBIGUOUS]}
-            kinds |= {NOT_MINE: values[NOT_MINE], "skipped": values[SKIP]}
-            unasked = len(self._askable()) + len(self._journal.waiting)
+            unasked = int(self.book.may_N().sum()) + len(self._journal.waiting)
             left = unasked if self.budget is None else max(0, self.budget - self.looks)
             return Status(
                 self.looks,
-                kinds,
-                None,
-                None,
+                self.book.by_kind(),
+                self._accuracy,
+                None if self._naive is None else self._naive.value,
                 self._id_share(),
                 self._trouble or self.finished or "",
                 self._thread is not None,
@@ -416,7 +395,7 @@ class Session:
     def neighbours(self, position: int, k: int = 6) -> list[tuple[int, str, float]]:
         """The `k` images with an answer that are nearest by cosine: (position, answer, similarity), nearest first."""
         with self._state:
-            own = {other: value for other, value in self._own.items() if other != position and value != SKIP}
+            own = {other: value for other, value in self.book.values.items() if other != position and value != SKIP}
         if not own:
             return []
         rows, unit_ND = np.array(list(own)), self.learning.unit_ND
@@ -441,33 +420,13 @@ class Session:
 
         Copies and near duplicates have the answer that was given once; an answer whose file is gone keeps its row.
         """
-        rows = []
         with self._state:
-            for given in self._journal.latest().values():
-                position = self._position.get(given.asked.id)
-                made = {"answer": given.value, "time": given.time, "annotator": given.annotator}
-                if position is None:
-                    rows.append({"path": given.asked.path, **made, "why": "its file is gone", "test": given.asked.test})
-                    continue
-                for member in self._members.get(position, [position]):
-                    if int(member) != position and int(member) in self._own:
-                        continue
-                    known = self.images.ids[member]
-                    for path in (self.images.paths[member], *self.images.copies.get(known, ())):
-                        first = path == self.images.paths[position]
-                        why = given.asked.why if first else f"the same as {self.images.paths[position]}"
-                        rows.append({"path": path, **made, "why": why, "test": given.asked.test})
-        return rows
+            return self.book.labels()
 
     def answers(self) -> dict[int, str]:
         """The answer of each image that has one, by position: its own, or that of a near duplicate."""
         with self._state:
-            found = {}
-            for position, value in self._own.items():
-                for member in map(int, self._members.get(position, [position])):
-                    if member == position or member not in self._own:
-                        found[member] = value
-            return found
+            return self.book.answers()
 
     def predictions(self) -> np.ndarray:
         """(N, K + 1) probabilities of all images from the last fit. ValueError before a class was answered."""
@@ -481,7 +440,7 @@ class Session:
     def ask(self, index: int) -> Answer:
         """The person's answer for the image at `index`, as every oracle gives it. ValueError where there is none."""
         with self._state:
-            value = self._own.get(index, SKIP)
+            value = self.book.values.get(index, SKIP)
         if value == SKIP:
             raise ValueError(f"image {index} has no answer; ask the person through question() and answer()")
         if value in self.classes:
