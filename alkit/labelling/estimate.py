@@ -119,9 +119,10 @@ def accuracies(
 
     `right_SM`, `right_SL` bool: whether a classifier says what was answered, of tests and of bought labels; by a
     classifier that did not learn that answer. Replicates come from the Bayesian bootstrap over tests (Rubin 1981) with
-    half a right and half a wrong test of mean weight in addition: where all tests are drawn alike it is Jeffreys'
-    interval for a share, which keeps its coverage near 100 %. All classifiers share the replicates' weights, so that
-    their differences are paired. ValueError where no test has been answered.
+    one more of mean weight, a quarter each of it always right, always wrong, and turned right or wrong on the way. So
+    a single classifier has Jeffreys' interval for a share where all tests are drawn alike, which covers well near
+    100 %, and what no test shows can still have changed. All classifiers share a replicate's weights, so that their
+    differences are paired. ValueError where no test has been answered.
     """
     m = len(answers.chance_M)
     if not m:
@@ -131,12 +132,14 @@ def accuracies(
     right_SL = np.asarray(right_SL, bool) & answers.is_id_L
     fixed_S, fixed = right_SM @ known_M + right_SL @ known_L, answers.is_id_M @ known_M + answers.is_id_L @ known_L
     stream = rng.numpy_stream(0, "replicates of an accuracy")
-    lot_RM, prior_R2 = stream.standard_gamma(1.0, (replicates, m)), stream.standard_gamma(0.5, (replicates, 2))
+    lot_RM, prior_R4 = stream.standard_gamma(1.0, (replicates, m)), stream.standard_gamma(0.25, (replicates, 4))
+    turned_RS = np.arange(len(right_SM)) >= stream.integers(1, max(2, len(right_SM)), replicates)[:, None]
     scale_R1 = m / lot_RM.sum(1, keepdims=True)
-    prior_R2 *= scale_R1 * (drawn_M[answers.is_id_M] if answers.is_id_M.any() else drawn_M).mean()
+    prior_R4 *= scale_R1 * (drawn_M[answers.is_id_M] if answers.is_id_M.any() else drawn_M).mean()
     lot_RM *= scale_R1 * drawn_M
-    sum_R1 = fixed + (lot_RM @ answers.is_id_M + prior_R2.sum(1))[:, None]
-    value_RS = (fixed_S + lot_RM @ right_SM.T.astype(float) + prior_R2[:, :1]) / sum_R1
+    sum_R1 = fixed + (lot_RM @ answers.is_id_M + prior_R4.sum(1))[:, None]
+    prior_RS = prior_R4[:, :1] + np.where(turned_RS, prior_R4[:, 1:2], prior_R4[:, 2:3])
+    value_RS = (fixed_S + lot_RM @ right_SM.T.astype(float) + prior_RS) / sum_R1
     n_id = fixed + answers.is_id_M @ drawn_M
     value_S = (fixed_S + right_SM @ drawn_M) / n_id if n_id > 0 else np.full(len(right_SM), 0.5)
     return value_S, value_RS
