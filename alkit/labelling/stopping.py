@@ -115,8 +115,8 @@ def should_stop(looks_S: Sequence[int], accuracy_RS: np.ndarray, *, worth: float
 
 def kappa(before_N: np.ndarray, now_N: np.ndarray) -> float:
     """Cohen's kappa of the classes that two classifiers, one after the other, predict for the same images."""
-    same = cohen_kappa_score(before_N, now_N)
-    return 1.0 if np.isnan(same) else float(same)  # both say one class, the same, of all
+    same = np.array_equal(before_N, now_N)  # kappa is not defined where both say one class of all
+    return 1.0 if same else float(cohen_kappa_score(before_N, now_N))
 
 
 def stable(kappas: Sequence[float], *, bar: float = 0.99, stages: int = 3) -> bool:
