@@ -104,17 +104,16 @@ def opened(browser, session=None, width=1400, height=900, **context):
         context.close()
 
 
-def ready(page, number=None):
-    """Wait until a question, or question `number`, can be answered."""
-    selector = ".alkit-label[data-question]" if number is None else f'.alkit-label[data-question="{number}"]'
-    page.wait_for_selector(selector, timeout=10_000)
+def ready(page):
+    """Wait until a question can be answered."""
+    page.wait_for_selector(".alkit-label[data-question]", timeout=15_000)
 
 
-def press(page, keys, pause=60):
+def press(page, keys):
     """Press keys one by one, as somebody who looks at each picture."""
     for key in keys:
+        ready(page)
         page.keyboard.press(key)
-        page.wait_for_timeout(pause)
 
 
 def saved(page, session, count):

@@ -1,7 +1,7 @@
 // The page of alkit.labelling.widget: one question at a time; every answer is kept here until the kernel has saved it.
 // All text from outside (names, file names, reasons) becomes text nodes or attributes, never markup.
 
-const PATIENCE_MS = [2000, 4000, 8000, 16000, 30000]; // until messages without acknowledgement are sent again
+const PATIENCE_MS = [1500, 3000, 6000, 12000, 30000]; // until messages without acknowledgement are sent again
 const PICTURES_KEPT = 60;
 const LOOKING_MS = 250; // after which neighbours are asked for: they are for who looks, not for who types ahead
 const LOOK_AGAIN_MS = 400; // no key is taken so soon after a picture changed that nobody answered
@@ -77,14 +77,14 @@ class Outbox {
     return message;
   }
 
-  /** Whether an acknowledgement is overdue; then all is sent again, less and less often. */
-  overdue() {
-    if (!this.messages.length) return false;
-    if (performance.now() - this.sent > PATIENCE_MS[Math.min(this.attempt, PATIENCE_MS.length - 1)]) {
+  /** Sends all again where an acknowledgement is overdue, less and less often; at once where the page was `woken`. */
+  overdue(woken = false) {
+    if (!this.messages.length) return;
+    const late = performance.now() - this.sent > PATIENCE_MS[Math.min(this.attempt, PATIENCE_MS.length - 1)];
+    if (late || (woken && this.attempt)) {
       this.attempt += 1;
       this.sendAll();
     }
-    return this.attempt > 0;
   }
 
   get undoing() { return this.messages.some((one) => one.kind === "undo"); }
@@ -136,7 +136,6 @@ class Page {
   constructor(model, el) {
     this.model = model;
     this.state = null;
-    this.shown = null; // the question whose picture is on the screen and can be answered
     this.onScreen = null; // the question whose picture is on the screen
     this.undos = 0; // wanted, not yet sent
     this.known = 0; // when the kernel last said something, in ms
@@ -145,8 +144,12 @@ class Page {
     this.thumbnails = new Pictures(this, true, () => this.showNeighbours());
     this.neighbours = [];
     this.build(el);
+    this.shown = null;
     this.received = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.received);
+    this.woken = () => this.outbox.overdue(true);
+    addEventListener("online", this.woken);
+    document.addEventListener("visibilitychange", this.woken);
     this.ticking = setInterval(() => this.tick(), 500);
     this.post({ kind: "hello" });
     this.greeted = performance.now();
@@ -156,9 +159,20 @@ class Page {
     clearInterval(this.ticking);
     clearTimeout(this.looking);
     this.model.off("msg:custom", this.received);
+    removeEventListener("online", this.woken);
+    document.removeEventListener("visibilitychange", this.woken);
     this.pictures.close();
     this.thumbnails.close();
   }
+
+  /** The question that can be answered: its picture is on the screen. */
+  set shown(question) {
+    this.question = question;
+    if (question) this.root.dataset.question = question.number;
+    else delete this.root.dataset.question;
+  }
+
+  get shown() { return this.question; }
 
   post(message) {
     try { this.model.send(message); } catch { /* the kernel is away: what matters is sent again */ }
@@ -274,7 +288,7 @@ class Page {
       return this.say("There is no answer to take back.", true);
     }
     this.undos -= 1;
-    this.shown = null;
+    this.shown = this.onScreen = null;
     this.outbox.add({ kind: "undo", number });
     this.advance();
   }
@@ -304,19 +318,18 @@ class Page {
 
   // ---- which picture is on the screen
 
-  /** Shows the picture of the first question that is not answered, once it is there; asks for it and those to come. */
+  /** Shows the first question that is not answered once its picture is there, but never in place of one that is looked at. */
   advance() {
     if (!this.state) return;
     const open = this.state.questions.filter((one) => !this.outbox.answered(one));
-    const next = this.outbox.undoing ? undefined : open[0];
+    const looked = open.find((one) => one.number === this.onScreen?.number && one.path === this.onScreen.path);
+    const next = this.outbox.undoing ? undefined : looked ?? open[0];
     const size = Math.max(this.frame.clientWidth, this.frame.clientHeight) * (window.devicePixelRatio || 1);
     const longest = 128 * Math.ceil(size / 128);
     this.pictures.want([...new Set([...open.map((one) => one.position), ...this.state.upcoming])], longest);
-    const same = next && this.onScreen && next.number === this.onScreen.number && next.path === this.onScreen.path;
     const picture = next && this.pictures.nodes.get(next.position);
-    if (picture && !(same && picture.isConnected)) this.show(next, picture);
-    else if (picture && !this.shown && !this.appearing) this.show(next, picture); // an undo of nothing, a refused answer
     if (!picture) this.shown = null;
+    else if (!looked || !picture.isConnected || !(this.shown || this.appearing)) this.show(next, picture);
     if (!next && this.state.finished && !this.outbox.messages.length) this.finish();
     else this.frame.classList.toggle("waiting", !picture);
     this.showSaved();
@@ -342,7 +355,6 @@ class Page {
       if (this.appearing !== appearing) return;
       this.appearing = null;
       this.shown = question;
-      this.root.dataset.question = question.number;
     };
     requestAnimationFrame(() => setTimeout(alive, unexpected ? LOOK_AGAIN_MS : 0));
     clearTimeout(this.looking);
