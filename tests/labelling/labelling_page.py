@@ -106,7 +106,7 @@ def opened(browser, session=None, width=1400, height=900, **context):
 
 def ready(page):
     """Wait until a question can be answered."""
-    page.wait_for_selector(".alkit-label[data-question]", timeout=15_000)
+    page.wait_for_selector(".alkit-label[data-question]", timeout=60_000)
 
 
 def press(page, keys):
