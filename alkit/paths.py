@@ -51,7 +51,9 @@ def outputs(benchmark: str, profile: str) -> Path:
 
 def figures_folder(publish: bool) -> Path:
     """Where figures and result tables go: the committed `figures/` if `publish`, else `figures/` among the runs."""
-    return writable(checkout("committed figures") / "figures" if publish else runs_folder() / "figures")
+    if publish:
+        return writable(checkout("committed figures") / "figures")
+    return writable(writable(runs_folder(), runs=True) / "figures")
 
 
 def figure_place(results: str, publish: bool) -> tuple[Path, str]:

@@ -12,6 +12,8 @@ One directory per configuration, named by its hash:
 Seconds differ from run to run; they have a file of their own, so that runs of one configuration on one machine leave
 equal bytes in the other two. The tables only ever grow. A stage counts once `progress.json` has been replaced. What
 lies behind the journal's marks was written by a stage that was killed, and is cut off on the next start.
+
+Each folder below the runs has a list, `.alkit`, of the files that alkit has written there; `clean` deletes no others.
 """
 
 import contextlib
@@ -30,6 +32,7 @@ from filelock import FileLock, Timeout
 PICKS = ("stage", "position", "index", "kind", "label")
 STAGES = ("stage", "n_id", "n_ambiguous", "n_ood", "cost", "accuracy", "accuracy_k1")
 SECONDS = ("stage", "train_seconds", "extract_seconds", "choose_seconds")
+OWN = ".alkit"  # the list of alkit's own files in a folder, a name a line
 TABLES = {"picks.csv": PICKS, "stages.csv": STAGES, "seconds.csv": SECONDS}
 
 
@@ -41,15 +44,29 @@ class InUse(StoreError):
     """Another process is at work in the folder."""
 
 
-def writable(folder: Path, setting: str = "ALKIT_RUNS") -> Path:
-    """`folder`, made if need be. StoreError where it cannot be written to; `setting` names what chooses it."""
+def writable(folder: Path, setting: str = "ALKIT_RUNS", *, runs: bool = False) -> Path:
+    """`folder`, made if need be. StoreError where it cannot be written to; `setting` names what chooses it.
+
+    From then on alkit's own files in it are listed (`record`), if it is where `runs` go or a folder below that.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
+            if setting == "ALKIT_RUNS" and (runs or any((above / OWN).is_file() for above in folder.parents)):
+                (folder / OWN).touch()
             return folder
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"cannot write to {folder}: {reason}; choose another folder ({setting})") from error
+
+
+def record(path: Path) -> None:
+    """Put `path`, which is about to be written, on its folder's list of alkit's own files, if the folder has one."""
+    own = path.parent / OWN
+    with contextlib.suppress(OSError):  # a full or closed folder, of which the write itself will tell
+        if own.is_file() and path.name not in own.read_text().splitlines():
+            with open(own, "a") as file:
+                file.write(f"{path.name}\n")
 
 
 @contextlib.contextmanager
@@ -59,6 +76,7 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
     InUse where another process is in it and `wait` is false. StoreError where `path` can be no lock file: it is a
     directory, a link, or another user's.
     """
+    record(path)
     held = FileLock(path, timeout=-1 if wait else 0)
     try:
         held.acquire()
@@ -75,6 +93,7 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """`data` at `path`, whole or not at all. StoreError where the folder is full or closed; what was there stays."""
+    record(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -198,6 +217,8 @@ class RunFolder:
         if not file.exists():
             write_atomic(file, json.dumps({"config": self.config, "about": self.about}, indent=1).encode())
         self.load()
+        for name in ("config.json", "progress.json", *TABLES):  # also those of a run that began without a list
+            record(self.path / name)
         self._tidy()
 
     def load(self) -> None:

@@ -138,16 +138,13 @@ def assemble(
 ) -> tuple[Benchmark, np.ndarray]:
     """A benchmark mixed from `parts`, and the position in its pool of each of their images in turn.
 
-    Images are uint8, (N, H, W) or (N, H, W, 3), all of one shape. iD images, and those of the test set, have labels:
-    class k is `class_names[k]`. Votes and parents of mixtures are left empty. ValueError where shapes, types or labels
-    are others. From a directory with a subdirectory for each class, here `folder`/pets, and from an array:
+    Images are uint8, (N, H, W) or (N, H, W, 3), all of one shape. iD and test images have labels: class k is
+    `class_names[k]`. Votes and parents stay empty. ValueError where shapes, types or labels are others. For example:
 
     >>> pets = catalogue.read("pets", folder, shape=(32, 32, 3))  # images, labels, label_names
     >>> junk = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
-    >>> test = np.arange(len(pets["images"])) % 5 == 0
-    >>> parts = [Part(ID, "pets", pets["images"][~test], pets["labels"][~test]), Part(OOD, "junk", junk)]
-    >>> tested = pets["images"][test], pets["labels"][test]
-    >>> benchmark, position = assemble("mine", parts, *tested, pets["label_names"])
+    >>> parts = [Part(ID, "pets", pets["images"][::2], pets["labels"][::2]), Part(OOD, "junk", junk)]
+    >>> benchmark, _ = assemble("mine", parts, pets["images"][1::2], pets["labels"][1::2], pets["label_names"])
     >>> benchmarks.BENCHMARKS["mine"] = lambda folder=None: benchmark  # now `benchmarks.load("mine")` finds it,
     >>> recipes.RECIPES["mine", "laptop"] = recipes.RECIPES["mixdigits", "laptop"]  # and cells can be run on it
     """

@@ -20,7 +20,7 @@ from alkit.experiment.oracle import Oracle
 from alkit.learners.base import Setting
 from alkit.paths import runs_folder
 from alkit.runtime import Clock, default_device, environment, resident, threads
-from alkit.store import Cache, RunFolder, StoreError, canonical, sha256
+from alkit.store import Cache, RunFolder, StoreError, canonical, sha256, writable
 
 KINDS = ("n_id", "n_ambiguous", "n_ood")
 
@@ -64,6 +64,7 @@ def run(
     check(cell, benchmark=benchmark)
     root, device = Path(root or runs_folder()), device or default_device()
     benchmark = benchmark or benchmark_of(cell)
+    writable(root, runs=True)
     with folder(cell, root, benchmark, device) as run_folder:
         yield from Loop(cell, benchmark, run_folder, root, device, progress).records()
 

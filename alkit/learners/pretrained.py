@@ -18,7 +18,7 @@ from alkit.learners.base import Auxiliary, Setting
 from alkit.learners.probe import FrozenFeatures
 from alkit.options import Range
 from alkit.runtime import threads
-from alkit.store import StoreError, lock, writable, write_atomic
+from alkit.store import StoreError, lock, record, writable, write_atomic
 from alkit.training import autocast
 
 CHUNK = 2048  # images that are extracted between two writes to disk
@@ -210,6 +210,7 @@ def growing_array(folder: Path, name: str, n_rows: int, chunk: int, start_up: St
                 stop = min(done + chunk, n_rows)
                 made = rows(done, stop)
                 if done == 0:
+                    record(body)
                     array = np.lib.format.open_memmap(body, "w+", dtype=made.dtype, shape=(n_rows, made.shape[1]))
                 else:
                     array = np.lib.format.open_memmap(body, "r+")

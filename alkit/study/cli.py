@@ -8,6 +8,7 @@ from pathlib import Path
 from alkit import __version__, plain_yaml
 from alkit.paths import checkout, runs_folder
 from alkit.store import StoreError
+from alkit.study.batch.processes import INTERRUPTED
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"alkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nalkit: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
 
 
@@ -260,18 +261,30 @@ def rebuild(benchmark: str, into: Path | None) -> int:
 
 
 def clean_(args) -> int:
-    """Delete what runs left behind (never figures/ or data of the checkout); they can all be made again."""
+    """Delete what runs left behind (never figures/ or data of the checkout); it can all be made again.
+
+    Only files that alkit has written itself are deleted; any others are named and stay.
+    """
     from alkit.study.batch import cleaning
 
     folder = runs_folder()
     if not folder.exists():
         print(f"nothing to delete: {folder} does not exist")
-    elif not args.yes:
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        print(f"would delete {folder} ({size / 1e6:.0f} MB); run again with --yes")
-    else:
+        return 0
+    own, others = cleaning.files(folder)
+    size = sum(path.stat().st_size for path in own)
+    if args.yes:
         cleaning.remove(folder)
-        print(f"deleted {folder}")
+        print(f"deleted {len(own)} files of alkit in {folder}" if folder.exists() else f"deleted {folder}")
+    else:
+        print(f"would delete {folder} ({len(own)} files of alkit, {size / 1e6:.0f} MB); run again with --yes")
+    if others:
+        named = ", ".join(str(path.relative_to(folder)) for path in others[:5]) + (", ..." if others[5:] else "")
+        print(
+            f"alkit: {len(others)} files stay, for no list of alkit's own files names them: {named}; "
+            "older runs have no such lists: delete theirs by hand",
+            file=sys.stderr,
+        )
     return 0
 
 

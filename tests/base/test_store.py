@@ -242,7 +242,8 @@ def test_nothing_but_parts_and_growing_tables_is_ever_opened_for_writing(tmp_pat
     monkeypatch.setattr("builtins.open", watched)
     monkeypatch.setattr("io.open", watched)
     experiment.finish(tiny("contrastive", "random_cl"), root=tmp_path)
-    assert seen == {(".part", "wb"), (".csv", "ab"), ("", "w+b")}  # the last one tries the folder, and has no name
+    # the third is the list of alkit's files, the last one tries the folder, and has no name
+    assert seen == {(".part", "wb"), (".csv", "ab"), ("", "a"), ("", "w+b")}
 
 
 def value():
@@ -343,50 +344,72 @@ def test_checkpoints_are_read_without_running_code(tmp_path):
 def runs_of_alkit(root):
     """A folder as runs and notebooks leave it, with what a kill leaves."""
     experiment.finish(tiny(), root=root)
-    part = run_folder(root) / ".progress.json.77.part"
-    for path in (part, root / "cache" / ".representation-0a1b2c3d4e5f.pt.77.part",
-                 root / "cache" / "pretrained-pca-0a1b2c3d4e5f.pt",
-                 root / "notebooks" / "tiny-smoke" / "04_curves.ipynb",
-                 root / "figures" / "tiny-smoke-curves.html", root / "figures" / "plotly.min.js",  # of version 0.1.0
-                 root / "figures" / "tiny" / "smoke-curves.html", root / "figures" / "tiny" / "smoke-curves.png",
-                 root / "figures" / "tiny" / "plotly.min.js", root / "figures" / "speed" / "parts.html",
+    representation = root / "cache" / "representation-0a1b2c3d4e5f.pt"
+    for path in (representation, root / "notebooks" / "tiny-smoke" / "04_curves.ipynb",
+                 root / "figures" / "tiny" / "smoke-curves.html", root / "figures" / "tiny" / "plotly.min.js",
                  root / "figures" / "results" / "tiny-smoke.csv"):  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        executed = json.dumps({"metadata": {"papermill": {}}, "cells": []})
-        path.write_text(executed if path.suffix == ".ipynb" else "made by alkit")
+        store.writable(path.parent)
+        store.write_atomic(path, b"made by alkit")
+    (run_folder(root) / ".progress.json.77.part").write_text("half")
+    representation.rename(representation.with_name(f".{representation.name}.77.part"))
 
 
 def test_remove_deletes_runs(tmp_path):
     runs_of_alkit(tmp_path / "runs")
-    cleaning.remove(tmp_path / "runs")
+    assert cleaning.remove(tmp_path / "runs") == []
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
     "foreign",
     ["thesis.tex", ".git", "data/mnist.gz", "notebooks/mine.ipynb", "notebooks/tiny-smoke/notes.txt",
-     "figures/photo.jpg", "figures/tiny/photo.jpg", "cells/notes.txt", "cache/README", "figures/results/measured.txt"],
+     "figures/photo.jpg", "figures/tiny/smoke-curves.png", "cells/notes.txt", "cache/README", ".thesis.tex.1.part",
+     "figures/results/measured.csv"],
 )  # fmt: skip
-def test_remove_refuses_a_folder_with_foreign_things_and_deletes_nothing(foreign, tmp_path):
+def test_remove_deletes_what_alkit_wrote_and_names_and_keeps_all_else(foreign, tmp_path):
     runs_of_alkit(tmp_path / "runs")
     path = tmp_path / "runs" / foreign
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("not alkit's")
+    assert cleaning.remove(tmp_path / "runs") == [path]
+    assert [one for one in (tmp_path / "runs").rglob("*") if not one.is_dir()] == [path]
+
+
+def test_remove_keeps_data_that_lie_among_the_runs(tmp_path):
+    """Downloads, and the answers of a person, cannot be made again by a run."""
+    runs_of_alkit(tmp_path / "runs")
+    data = tmp_path / "runs" / "data"
+    store.writable(data, "ALKIT_DATA")
+    store.write_atomic(data / "digits.npz", b"downloaded")
+    assert cleaning.remove(tmp_path / "runs") == [data / "digits.npz"]
+
+
+def test_run_of_a_version_without_lists_is_read_and_stays_unless_it_is_gone_on_with(tmp_path):
+    records = experiment.finish(tiny(), root=tmp_path / "runs")
+    for path in [*(tmp_path / "runs").rglob(store.OWN)]:
+        path.unlink()
     before = contents(tmp_path)
-    with pytest.raises(StoreError, match="holds things that are not alkit's .* delete it by hand") as error:
-        cleaning.remove(tmp_path / "runs")
-    assert foreign in str(error.value)
+    assert {path.name for path in cleaning.remove(tmp_path / "runs")} > {"config.json", "picks.csv", "stages.csv"}
     assert contents(tmp_path) == before
+    assert experiment.finished(tiny(), root=tmp_path / "runs")
+    assert experiment.finish(tiny(), root=tmp_path / "runs") == records
+    stay = cleaning.remove(tmp_path / "runs")
+    assert all(path.match("cache/*") or path.match("learner.*.pt") for path in stay), stay
 
 
 def test_remove_follows_no_link(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
+    (tmp_path / "mine" / store.OWN).write_text("file\n")
     runs_of_alkit(tmp_path / "runs")
     (tmp_path / "link").symlink_to(tmp_path / "runs")
-    (tmp_path / "runs" / "mixed").symlink_to(tmp_path / "mine")
     before = contents(tmp_path)
-    for folder in ("runs", "link"):
-        with pytest.raises(StoreError, match="delete it by hand"):
-            cleaning.remove(tmp_path / folder)
+    with pytest.raises(StoreError, match="delete it by hand"):
+        cleaning.remove(tmp_path / "link")
     assert contents(tmp_path) == before
+    table = tmp_path / "runs" / "figures" / "results" / "tiny-smoke.csv"
+    table.unlink()
+    table.symlink_to(tmp_path / "mine" / "file")  # under a name that alkit has written
+    (tmp_path / "runs" / "mixed").symlink_to(tmp_path / "mine")
+    assert cleaning.remove(tmp_path / "runs") == [table, tmp_path / "runs" / "mixed"]
+    assert (tmp_path / "mine" / "file").read_text() == "mine"

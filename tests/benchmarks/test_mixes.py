@@ -383,10 +383,10 @@ def test_example_of_a_pool_of_ones_own_runs_as_it_stands_and_a_cell_on_it(data, 
     names = {"benchmarks": benchmarks, "recipes": recipes, "catalogue": catalogue, "folder": data, **vars(pool)}
     (example,) = doctest.DocTestFinder().find(pool.assemble, "assemble", globs=names)
     report = io.StringIO()
-    assert len(example.examples) == 8
+    assert len(example.examples) == 6
     assert doctest.DocTestRunner().run(example, out=report.write, clear_globs=False).failed == 0, report.getvalue()
     mine = benchmarks.load("mine")
-    assert mine.class_names == ("cat", "dog") and len(mine.pool) == 64 + 10 and len(mine.test_labels_M) == 16
+    assert mine.class_names == ("cat", "dog") and len(mine.pool) == 40 + 10 and len(mine.test_labels_M) == 40
     few = {"initial_id": 8, "stage_id": 4, "stop_id": 16, "sup_epochs": 1}
     cell = experiment.Cell("mine", "laptop", "supervised", "entropy", changes=few)
     assert [record["n_id"] for record in experiment.finish(cell, root=tmp_path)] == [8, 12, 16]

@@ -27,7 +27,7 @@ CELLS = {
     "contrastive": tiny("contrastive", "distance_cl"),
     "probe": tiny("probe", "margin"),
 }
-FILES = {"config.json", "picks.csv", "stages.csv", "seconds.csv", "progress.json", "learner.3.pt"}
+FILES = {".alkit", "config.json", "picks.csv", "stages.csv", "seconds.csv", "progress.json", "learner.3.pt"}
 # what a run does in each phase: (where the function is looked up, its name)
 PHASES = {
     "representation": [(training, "contrastive_step")],

@@ -107,12 +107,12 @@ def test_failed_run_leaves_the_last_good_notebook_and_is_kept_beside_it_until_on
     assert (folder / "01_first.ipynb").read_bytes() == good
     assert "rate is a share" in (folder / "01_first.failed.ipynb").read_text()
     assert say("run", "01")[0] == 0
-    assert [path.name for path in folder.iterdir()] == ["01_first.ipynb"]
+    assert [path.name for path in folder.glob("*.ipynb")] == ["01_first.ipynb"]
 
 
 def test_results_of_a_name_of_their_own_have_a_notebook_of_their_own(say, books, tmp_path):  # noqa: F811
     assert say("run", "01", "-p", "name", "x")[0] == 0
-    assert [path.name for path in (tmp_path / "runs").glob("notebooks/*/*")] == ["01_first-x.ipynb"]
+    assert [path.name for path in (tmp_path / "runs").glob("notebooks/*/*.ipynb")] == ["01_first-x.ipynb"]
     assert say("clean", "--yes")[0] == 0
 
 
@@ -184,21 +184,22 @@ def test_clean_says_what_it_would_delete_and_deletes_on_yes(say, tmp_path):
         "notebooks/tiny-smoke/04_active_learning_curves.ipynb",
         "cells/notes.txt",
         "cells/tiny-smoke/probe+random-shared-s0-mine/picks.csv",
+        "labelling/photos-0a1b2c3d/answers.jsonl",
         "cache/photo-of-me.npy",
         "logs/tiny-smoke/mine.log",
         "figures/holiday-2024-a.png",
         "figures/tiny-smoke/holiday.png",
     ],
 )
-def test_clean_refuses_a_folder_with_foreign_things(foreign, say, tmp_path):
+def test_clean_names_and_keeps_what_alkit_has_not_written(foreign, say, tmp_path):
     experiment.finish(tiny())
     path = tmp_path / "runs" / foreign
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
-    before = contents(tmp_path)
-    status, _, err = say("clean", "--yes")
-    assert status == 2 and foreign in err and "delete it by hand" in err
-    assert contents(tmp_path) == before
+    assert say("clean")[2] == say("clean", "--yes")[2]
+    assert contents(tmp_path) == {f"runs/{foreign}": b"mine"}
+    status, out, err = say("clean", "--yes")
+    assert status == 0 and err.startswith("alkit: 1 files stay, ") and foreign in err and "deleted 0 files" in out
 
 
 def test_clean_refuses_a_file(say, tmp_path, monkeypatch):
@@ -212,10 +213,10 @@ def test_clean_refuses_a_file(say, tmp_path, monkeypatch):
 def test_clean_of_a_store_that_cannot_be_deleted_says_so(say, tmp_path, monkeypatch):
     experiment.finish(tiny())
 
-    def read_only(folder):
-        raise OSError(30, "Read-only file system", str(folder))
+    def read_only(path):
+        raise OSError(30, "Read-only file system", str(path))
 
-    monkeypatch.setattr(cleaning.shutil, "rmtree", read_only)
+    monkeypatch.setattr(cleaning.Path, "unlink", read_only)
     status, out, err = say("clean", "--yes")
     assert status == 2 and not out and err.startswith("alkit: could not delete ") and "Read-only file system" in err
 

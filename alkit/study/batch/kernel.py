@@ -4,11 +4,13 @@ ipykernel's own watch begins once a kernel is up, and does not see a parent that
 """
 
 import os
+import sys
 
 from alkit.study.batch import processes
 
 if __name__ == "__main__":  # before the imports that take long
-    processes.end_with_parent(int(os.environ["JPY_PARENT_PID"]))  # set by jupyter_client
+    _file = sys.argv[sys.argv.index("-f") + 1]  # tells how to connect to the kernel
+    processes.end_with_parent(int(os.environ["JPY_PARENT_PID"]), without=_file)  # set by jupyter_client
 
 from jupyter_client import AsyncKernelManager
 

@@ -7,7 +7,6 @@ import ast
 import io
 import re
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -149,10 +148,11 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
     from alkit.study.batch import publish
     from alkit.study.batch.kernel import KernelManager
 
+    writable(places.runs_folder(), runs=True)
     writable(output.parent)
     values = {**parameters(notebook), **given}
-    with tempfile.TemporaryDirectory() as scratch:
-        made = Path(scratch) / notebook.name
+    with processes.scratch() as folder:
+        made = folder / notebook.name
         try:
             papermill.execute_notebook(
                 str(notebook),

@@ -65,7 +65,7 @@ def make(cells: list[Cell], root: Path, device, *, jobs: int = 1, as_notebooks: 
     ValueError for a cell that cannot run, StoreError for a store that cannot be written or is of another version; both
     before anything is run.
     """
-    writable(root)
+    writable(root, runs=True)
     known: dict[tuple, Benchmark] = {}
     checked: set[str] = set()
     planned = []

@@ -4,9 +4,11 @@ Once all is loaded, the watching thread is ended, for a process of several threa
 server itself notices the end of its parent.
 """
 
+import os
+
 from alkit.study.batch import processes
 
-_end_watch = processes.end_with_parent()
+_end_watch = processes.end_with_parent(int(os.environ[processes.STARTER]))  # which may have ended already
 
 import torch._dynamo  # noqa: E402, F401  (an optimiser imports it when it is first made)
 

@@ -22,7 +22,7 @@ from typing import Literal, Protocol
 from tqdm import tqdm
 
 from alkit.experiment import Cell
-from alkit.store import InUse, journal, writable
+from alkit.store import InUse, journal, record, writable
 from alkit.study.batch import processes
 
 TRIES = 5  # times in a row that a cell's process may be killed without finishing a stage
@@ -95,6 +95,7 @@ def work(task: Task) -> Outcome:
         text = f"--- {platform.node()}, process {os.getpid()}, {time.strftime('%F %T')}\n{traceback.format_exc()}"
         with contextlib.suppress(OSError, RuntimeError):  # a full disk is what there may be to report
             writable(task.log.parent)
+            record(task.log)
             with open(task.log, "a") as file:
                 file.write(text)
         return Outcome(task, "failed", f"{type(error).__name__}: {error}")
@@ -154,11 +155,12 @@ class Local:
         self.forks = "forkserver" in multiprocessing.get_all_start_methods()
         self.context = multiprocessing.get_context("forkserver" if self.forks else "spawn")
         if self.forks:  # PyTorch is loaded once, and its memory shared
+            os.environ[processes.STARTER] = str(os.getpid())
             self.context.set_forkserver_preload(["alkit.study.batch.preload"])
 
     def __call__(self, tasks: list[Task]) -> Iterator[Outcome]:
         # the one that starts workers takes a Ctrl-C, and ends them
-        slots, finished = ThreadPoolExecutor(self.jobs, initializer=processes.block_interrupts), False
+        slots, finished = ThreadPoolExecutor(self.jobs, initializer=processes.block_interrupts_of_children), False
         try:
             for future in as_completed([slots.submit(self._attempts, task) for task in tasks]):
                 yield future.result()

@@ -12,6 +12,8 @@ from uuid import uuid4
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from alkit.store import record
+
 _failed: set[str] = set()  # browsers that failed once are not tried again in this process
 
 
@@ -68,6 +70,7 @@ def _replace(path: Path, content: bytes) -> bool:
     """Give `path` this content in one step; False if it had it already."""
     if path.exists() and path.read_bytes() == content:
         return False
+    record(path)
     part = _part(path)
     try:
         part.write_bytes(content)
@@ -90,6 +93,7 @@ def _part(path: Path) -> Path:
 
 
 def _draw(fig: go.Figure, picture: Path, browser: str, timeout: float) -> None:
+    record(picture)
     part = _part(picture)
     worker = [sys.executable, "-P", str(Path(__file__).with_name("render.py")), str(part), str(timeout)]
     try:

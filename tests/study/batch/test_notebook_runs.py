@@ -397,7 +397,7 @@ def test_published_run_leaves_pictures_and_a_notebook_in_the_folder_of_its_pool_
     output = tmp_path / "runs" / "notebooks" / "tiny-smoke" / "01_first.ipynb"
     notebook_runs.execute(book, output, {})
     assert sorted(path.name for path in runs.iterdir()) == [
-        "plotly.min.js", "smoke-drawn.html", "smoke-undrawn.html"
+        ".alkit", "plotly.min.js", "smoke-drawn.html", "smoke-undrawn.html"
     ]  # fmt: skip
     assert not (checkout / "figures").exists()
     Image.new("RGB", (90, 30), "red").save(runs / "smoke-drawn.png")

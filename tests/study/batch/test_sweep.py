@@ -375,6 +375,16 @@ def test_failed_cell_is_reported_with_its_log_and_the_rest_go_on(say, boom, tmp_
     cleaning.remove(tmp_path / "runs")  # logs are alkit's own
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no fork servers")
+def test_fork_server_whose_starter_has_ended_ends_before_it_has_loaded_pytorch(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    code = "import alkit.study.batch.preload; print('loaded')"
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, env=environment(tmp_path, ALKIT_STARTER=str(ended.pid)), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
 def test_code_that_changed_after_the_plan_is_told(say, tmp_path, monkeypatch):
     """Workers load the code as it is when they start; a kernel may have loaded another."""
     planned = plan.make
