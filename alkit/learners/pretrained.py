@@ -1,10 +1,10 @@
-"""Frozen features of a network trained on other images (or an array of the user's own), and a logistic regression."""
+"""Frozen features of a network trained on other images (or an array of the user's own), and a classifier on them."""
 
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from alkit.learners import efficientnet
 from alkit.learners.base import Auxiliary, Setting
-from alkit.learners.probe import FrozenFeatures
+from alkit.learners.mlp import Mlp
+from alkit.learners.probe import FrozenFeatures, Model
 from alkit.options import Range
 from alkit.runtime import threads
 from alkit.store import StoreError, lock, record, writable, write_atomic
@@ -28,12 +29,13 @@ IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pretrained(FrozenFeatures):
-    """Frozen features of a pretrained network, fewer dimensions by PCA, and a logistic regression with K + 1 classes.
+    """Frozen features of a pretrained network, fewer dimensions by PCA, and a classifier with K + 1 outputs on them.
 
     `features` names where they come from: "efficientnet_lite0" (ImageNet, weights in a small package); a network of
     torchvision with its weights, such as "resnet50/IMAGENET1K_V2"; or a file "....npy" with a row for each pool image
     and, where accuracy is measured, for each test image after them. `dimensions`: of the PCA over the pool (0: none).
-    Images are resized to the recipe's `pre_side` px. Extraction goes on where it was stopped and is kept for all runs.
+    `head`: "linear", which is a logistic regression, or "mlp", with a hidden layer. Images are resized to the recipe's
+    `pre_side` px. Extraction goes on where it was stopped and is kept for all runs.
 
     A network that was trained on ImageNet has seen classes that CIFAR-100 has, the ambiguous ones included.
     """
@@ -44,10 +46,11 @@ class Pretrained(FrozenFeatures):
         *,
         features: str = "efficientnet_lite0",
         dimensions: Annotated[int, Range(0)] = 256,
+        head: Literal["linear", "mlp"] = "linear",
         auxiliary: Auxiliary = "undersampled",
     ):
         super().__init__(setting, auxiliary=auxiliary)
-        self.source, self.dimensions = features, dimensions
+        self.source, self.dimensions, self.head = features, dimensions, head
         self.rotation: tuple[np.ndarray, np.ndarray] | None = None  # mean and components of the PCA
 
     def pool_features(self) -> np.ndarray:
@@ -71,6 +74,15 @@ class Pretrained(FrozenFeatures):
         """(M, D) features of other images."""
         raw_MD = self._raw(images_NCHW, len(self.setting.images_NCHW))
         return np.asarray(raw_MD, np.float32) if self.rotation is None else self._rotated(raw_MD)
+
+    def _model(self, rows: np.ndarray, labels: np.ndarray, stage: int) -> Model:
+        if self.head == "linear":
+            return super()._model(rows, labels, stage)
+        s = self.setting
+        return Mlp.fit(self.unit_ND[rows], labels, s.n_classes + 1, s.recipe, seed=s.seed, stage=stage)
+
+    def _restored(self, state: dict) -> Model:
+        return super()._restored(state) if self.head == "linear" else Mlp.restored(state)
 
     def _rotated(self, raw_ND: np.ndarray) -> np.ndarray:
         assert self.rotation is not None

@@ -7,8 +7,11 @@ import torch
 from sklearn.preprocessing import normalize
 
 from alkit.learners.base import Auxiliary, Setting, Shown, labelled_rows, unlabelled
+from alkit.learners.mlp import Mlp
 from alkit.learners.regression import Regression
 from alkit.learners.representation import Features, Representation, first_features
+
+Model = Regression | Mlp  # on the features
 
 
 class FrozenFeatures(ABC):
@@ -23,8 +26,8 @@ class FrozenFeatures(ABC):
     pretrained = True
     features_ND: np.ndarray  # of the pool; these four from the first fit on
     unit_ND: np.ndarray
-    classifier: Regression
-    gate: Regression
+    classifier: Model
+    gate: Model
     unit_seen: np.ndarray
 
     def __init__(self, setting: Setting, *, auxiliary: Auxiliary = "undersampled"):
@@ -49,15 +52,16 @@ class FrozenFeatures(ABC):
         self._prepare()
         s = self.setting
         rows, labels = (part.numpy() for part in labelled_rows(answers_N, s.n_classes, s.seed, stage, "cpu"))
-        self.classifier = self._regression(rows, labels)
+        self.classifier = self._model(rows, labels, stage)
         if self.auxiliary == "all":
             asked = np.flatnonzero(answers_N >= 0)
-            self.gate = self._regression(asked, answers_N[asked])
+            self.gate = self._model(asked, answers_N[asked], stage)
         else:
             self.gate = self.classifier
         return []
 
-    def _regression(self, rows: np.ndarray, labels: np.ndarray) -> Regression:
+    def _model(self, rows: np.ndarray, labels: np.ndarray, stage: int) -> Model:
+        """What has learned these rows of the pool with these labels; nothing in a regression is random."""
         recipe, n_outputs = self.setting.recipe, self.setting.n_classes + 1
         return Regression.fit(self.unit_ND[rows], labels, n_outputs, c=recipe.probe_c, n_threads=recipe.cpu_threads)
 
@@ -83,7 +87,11 @@ class FrozenFeatures(ABC):
     def restore(self, state: dict) -> None:
         """Become the learner that `state` was taken from."""
         self._prepare()
-        self.classifier, self.gate = (Regression.restored(state[name]) for name in ("classifier", "gate"))
+        self.classifier, self.gate = (self._restored(state[name]) for name in ("classifier", "gate"))
+
+    def _restored(self, state: dict) -> Model:
+        """The model that `state` was taken from."""
+        return Regression.restored(state)
 
 
 class Probe(FrozenFeatures):

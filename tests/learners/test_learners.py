@@ -21,12 +21,24 @@ VARIANTS = [
     *((name, {"features": "projected"}) for name in ("contrastive", "probe")),
     *((name, {"auxiliary": "all"}) for name in NAMES),
     *((name, {"augment": "affine"}) for name in ("supervised", "contrastive")),
+    ("pretrained", {}),
+    *(("pretrained", {"head": "mlp", **more}) for more in ({}, {"auxiliary": "all"})),
 ]
 
 
 def make(name, root, *, seed=0, options=None, changes=None):
     cell = tiny(name, "random", seed, changes=changes or {})
+    if name == "pretrained":
+        options = {"features": features_of_tiny(root), **(options or {})}
     return learners.get(name, options)(experiment.setting_of(cell, root=root), **(options or {}))
+
+
+def features_of_tiny(root):
+    """A file of 128 features an image that know its digit, for the pool, and for the pool as other images."""
+    pixels = POOL.images_NCHW.reshape(140, 64) / 255.0
+    rows = np.maximum(pixels @ np.random.default_rng(0).normal(size=(64, 128)), 0).astype(np.float32)
+    np.save(root / "features.npy", np.concatenate([rows, rows]))
+    return str(root / "features.npy")
 
 
 def answers(n=40, seed=1):
@@ -57,7 +69,7 @@ def test_learner_shows_a_row_of_features_and_of_probabilities_for_every_image(na
     learner.fit(answers(), 0)
     shown = learner.show()
     width = 8 * TINY.sn_width if name == "supervised_sn" else 128
-    width = TINY.projection[1] if "features" in options else width
+    width = TINY.projection[1] if "features" in options else width  # of `contrastive` and `probe`
     assert shown.features_ND.shape == (140, width)
     assert shown.probs_NC.shape == (140, 4)
     assert shown.features_ND.dtype == shown.probs_NC.dtype == np.float32

@@ -5,11 +5,16 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from conftest import tiny, tiny_benchmark
+from conftest import TINY, tiny, tiny_benchmark
+from PIL import Image
+from sklearn.datasets import load_digits
 from torch import nn
 
-from alkit import experiment, learners
-from alkit.learners import efficientnet, pretrained
+from alkit import benchmarks, experiment, learners, recipes
+from alkit.benchmarks import ID, OOD, Part, assemble
+from alkit.benchmarks.sources import catalogue
+from alkit.learners import efficientnet, mlp, pretrained
+from alkit.learners.regression import Regression
 from alkit.store import StoreError
 
 POOL, TEST = tiny_benchmark().pool, tiny_benchmark().test_images_MCHW
@@ -39,6 +44,38 @@ def test_array_of_ones_own_is_learned_from_and_a_run_with_it_ends(tmp_path):
     cell = tiny("pretrained", "margin", learner_options={"features": array(tmp_path / "own.npy")})
     records = experiment.finish(cell, root=tmp_path / "runs")
     assert records[-1]["n_id"] == 20 and records[-1]["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("auxiliary", ["undersampled", "all"])
+@pytest.mark.parametrize("strategy", ["badge", "alfa_mix"])
+def test_hidden_layer_is_what_strategies_that_look_at_a_head_see_and_a_run_with_it_ends(auxiliary, strategy, tmp_path):
+    options = {"features": array(tmp_path / "own.npy"), "head": "mlp", "auxiliary": auxiliary}
+    records = experiment.finish(tiny("pretrained", strategy, learner_options=options), root=tmp_path / "runs")
+    assert records[-1]["n_id"] == 20 and records[-1]["accuracy"] > 0.95
+    learner = make(tmp_path, **options)
+    learner.fit(answered(), 0)
+    assert learner.show().head.features_ND.shape == (140, mlp.HIDDEN) and (learner.show().head.features_ND >= 0).all()
+
+
+def test_hidden_layer_bends_where_a_line_cannot():
+    """Six arcs of a circle, of two classes in turn."""
+    angle = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+    rows = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    labels = (np.arange(240) // 40) % 2
+    bent = mlp.Mlp.fit(rows, labels, 2, TINY, seed=0, stage=0)
+    straight = Regression.fit(rows, labels, 2, c=10.0, n_threads=1)
+    assert (bent.probs(rows).argmax(1) == labels).mean() > 0.9
+    assert (straight.probs(rows).argmax(1) == labels).mean() < 0.7
+
+
+def test_hidden_layer_depends_on_labels_seed_and_stage_alone():
+    rows = np.eye(4, dtype=np.float32)
+    learned = [
+        mlp.Mlp.fit(rows, np.arange(4), 4, TINY, seed=seed, stage=stage).probs(rows)
+        for seed, stage in ((0, 1), (0, 1), (1, 1), (0, 2))
+    ]
+    assert np.array_equal(learned[0], learned[1])
+    assert not np.array_equal(learned[0], learned[2]) and not np.array_equal(learned[0], learned[3])
 
 
 def test_rows_of_an_array_are_shown_as_they_are_and_test_rows_come_after_the_pools(tmp_path):
@@ -183,3 +220,33 @@ def test_same_padding_leaves_as_many_positions_as_the_published_network():
     for side in (33, 64, 128):
         maps = efficientnet.EfficientNetLite0().stem(torch.zeros(1, 3, side, side))
         assert maps.shape[2:] == (-(-side // 2), -(-side // 2))
+
+
+def benchmark_of_folders(folder):
+    """A benchmark from directories of PNG files: digits in a directory for each class, noise in one without classes."""
+    images, labels = load_digits(n_class=3, return_X_y=True)
+    images = (images[:120] * 15.9375).round().astype(np.uint8).reshape(-1, 8, 8)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    where = ["mine/" + ("zero", "one", "two")[label] for label in labels[:120]] + ["junk"] * 20
+    for number, (place, image) in enumerate(zip(where, [*images, *noise], strict=True)):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / place / f"{number}.png")
+    mine, junk = (catalogue.read(name, folder, shape=(8, 8)) for name in ("mine", "junk"))
+    test = np.arange(120) % 3 == 0
+    parts = [Part(ID, "mine", mine["images"][~test], mine["labels"][~test]), Part(OOD, "junk", junk["images"])]
+    return assemble("mine", parts, mine["images"][test], mine["labels"][test], mine["label_names"])[0]
+
+
+@pytest.mark.parametrize("features", ["array", pytest.param("efficientnet_lite0", marks=weights)])
+def test_directory_of_images_is_a_pool_that_runs_learn(features, tmp_path):
+    made = benchmark_of_folders(tmp_path / "data")
+    assert made.class_names == ("one", "two", "zero") and len(made.pool) == 100
+    benchmarks.BENCHMARKS["mine"] = lambda folder=None: made
+    recipes.RECIPES["mine", "smoke"] = TINY
+    if features == "array":
+        features = str(tmp_path / "pixels.npy")
+        np.save(features, np.concatenate([made.pool.images_NCHW, made.test_images_MCHW]).reshape(140, 64) / 255)
+    cell = experiment.Cell("mine", "smoke", "pretrained", "margin", 0, learner_options={"features": features})
+    records = experiment.finish(cell, root=tmp_path / "runs")
+    assert records[-1]["n_id"] == 20 and records[-1]["fingerprint"] == made.fingerprint
+    assert records[-1]["accuracy"] > 0.8
