@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.exceptions import ConvergenceWarning
 
 START_STEPS = 15  # of L-BFGS; 8 to 20 take the same time in all
-BLOCK_ROWS = 1000  # 500 and 2,000 take longer: more products, or dearer blocks
+BLOCK_ROWS = 1000  # with 500 steps take more products, with 2,000 the blocks cost more
 FORCING, MAX_PRODUCTS, MAX_STEPS = 0.02, 100, 100  # a step's residual over the gradient; products a step; steps
 SHORTEST = 2.0**-10  # of a step; where a shorter one would be needed, rounding is all that is left
 RIDGE = 1e-9  # on the diagonal of blocks: the intercept has no penalty

@@ -16,8 +16,8 @@ from alkit.runtime import threads
 
 NEVER = -1e4  # a logit whose exponential is 0
 TOLERANCE, ITERATIONS = 1e-8, 10_000
-# labels x features x classes from which on `newton` fits. It is faster from half of that on; but there a fit takes
-# scikit-learn a fifth of a second, and fits of MixDigits and MixMNIST stay as in committed results, to the bit.
+# labels x features x classes from which on `newton` fits: there a fit takes it 0.27 s of a thread, scikit-learn 0.43.
+# Fits of MixDigits and MixMNIST are far below, and stay as in committed results, to the bit.
 LARGE = 2**24
 
 
