@@ -3,7 +3,7 @@
 It is trained until it has converged (a gradient of 1e-8), so that machines whose arithmetic differs in the last bits
 agree in the fifth digit of a probability; a regression that stops at scikit-learn's default differs in the second.
 Two solvers find the same optimum: scikit-learn's L-BFGS, and from `LARGE` on `newton`. With 20,000 labels, 256 features
-and 61 outputs they take 19 s and 2.9 s of one thread (figures/results/benchmark-regression.csv).
+and 61 outputs they take 18.9 s and 2.82 s of one thread (figures/results/benchmark-regression.csv).
 """
 
 import numpy as np
