@@ -57,23 +57,24 @@ class Scripted:
         check_value(error, Annotated[float, Range(0, 1)], "error")
         self.error, self.seed = error, seed
         if isinstance(known, Benchmark):
-            self.oracle: Answering = Oracle(known.pool)
-            self.classes, self.by_path = known.class_names, {}
+            self.oracle: Answering | None = Oracle(known.pool)
+            self.classes, self.by_path = known.class_names, dict[str, str]()
             self.hard = hard_images(known) if ambiguous_when_hard else frozenset()
         elif ambiguous_when_hard:
             raise ValueError("what is hard is told by the images of a benchmark; give one, or leave it out")
         else:
-            self.by_path, self.hard = dict(known), frozenset()
+            self.oracle, self.by_path, self.hard = None, dict(known), frozenset()
             self.classes = tuple(sorted({*self.by_path.values()} - {AMBIGUOUS, NOT_MINE}))
 
     def __call__(self, question: Question) -> str:
         """The answer to a question. KeyError for a path that nothing is known of."""
         if question.path not in self.by_path:
-            self.by_path[question.path] = self._word(int(Path(question.path).stem))
-        return self.by_path[question.path] if not self.error else self._perhaps_wrong(question.path)
-
-    def _word(self, position: int) -> str:
-        return AMBIGUOUS if position in self.hard else word(self.oracle.ask(position), self.classes)
+            if self.oracle is None:
+                raise KeyError(f"nothing is known of {question.path}")
+            position = int(Path(question.path).stem)
+            hard = position in self.hard
+            self.by_path[question.path] = AMBIGUOUS if hard else word(self.oracle.ask(position), self.classes)
+        return self._perhaps_wrong(question.path) if self.error else self.by_path[question.path]
 
     def _perhaps_wrong(self, path: str) -> str:
         right = self.by_path[path]

@@ -53,7 +53,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path):
-        self.path = writable(folder) / "answers.jsonl"
+        self.path = writable(folder, "where=") / "answers.jsonl"
         self.asked: dict[int, Asked] = {}
         self.given: dict[int, Given] = {}  # by number of the question, in the order in which they came
         self.taken_back: set[int] = set()

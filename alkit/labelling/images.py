@@ -25,19 +25,9 @@ from tqdm import tqdm
 
 from alkit.benchmarks.sources.decode import SUFFIXES
 from alkit.learners.pretrained import growing_array
-from alkit.paths import runs_folder
 from alkit.store import StoreError, lock, sha256, writable, write_atomic
 
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "BMP",
-    "GIF",
-    "WEBP",
-    "TIFF",
-    "PPM",
-    "MPO",
-)  # no PostScript: Pillow would run a program for it
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no EPS: Pillow would run a program for it
 MOST_BYTES, MOST_PIXELS = 1 << 28, 1 << 26  # of a file, and of a picture: 64 million take 256 MB
 SMALL = 32  # px of the pictures for the map, and to find near duplicates by
 PLAIN = 256 * 256  # pixels up to which a picture is sent without loss
@@ -152,9 +142,9 @@ class SmallPictures:
 
 
 def default_keep(folder: str | Path) -> Path:
-    """Where the sessions of `folder` are kept where nothing else is said: among the runs."""
+    """Where the session of `folder` is kept where nothing else is said: beside it, in a folder named after it."""
     folder = Path(folder).expanduser().resolve()
-    return runs_folder() / "labelling" / f"{folder.name}-{sha256(str(folder).encode())[:8]}"
+    return folder.with_name(f"{folder.name}-labels")
 
 
 def scan(folder: str | Path, *, keep: str | Path | None = None, progress: bool = False) -> Images:
@@ -168,7 +158,7 @@ def scan(folder: str | Path, *, keep: str | Path | None = None, progress: bool =
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; name the one that holds your images")
     keep = outside(Path(keep).expanduser().resolve() if keep else default_keep(folder), folder)
-    writable(keep)
+    writable(keep, "keep=")
     with lock(keep / "scan.lock"):
         return _images(folder, keep, _looked_at(folder, keep, progress))
 

@@ -65,6 +65,8 @@ class Learning:
         if len(self.first.features_ND) != len(images):
             raise ValueError(f"{features} has {len(self.first.features_ND)} rows for {len(images)} images")
         self.unit_ND = normalize(np.asarray(self.first.features_ND, np.float32))
+        # a regression is too small for threads: where cores are busy, they wait for each other
+        self.learner.setting = replace(setting, recipe=replace(setting.recipe, cpu_threads=1))
 
     @property
     def features_ND(self) -> np.ndarray:

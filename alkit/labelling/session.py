@@ -27,7 +27,8 @@ from alkit.experiment.oracle import Answer
 from alkit.labelling import images as pictures
 from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP, Asked, Journal
 from alkit.labelling.book import Book
-from alkit.labelling.estimate import Estimate, accuracy, draw, naive, proposal
+from alkit.labelling.curve import Curve, Judgement
+from alkit.labelling.estimate import Estimate, draw, proposal
 from alkit.labelling.images import Images
 from alkit.labelling.learning import Fitted, Learning
 from alkit.options import Range, check_value, closest
@@ -135,8 +136,7 @@ class Session:
             self._place = 0  # in the order in force
             self._thread: threading.Thread | None = None
             self._progress, self._since, self._last_fit = 1.0, 0, False
-            self._accuracy: Estimate | None = None
-            self._naive: Estimate | None = None
+            self._curve, self._judgement = Curve(self.where, images), Judgement()
             self._trouble, self._open = "", True
             self._start_fit()
             self.wait()
@@ -317,23 +317,25 @@ class Session:
             self._since, self._progress = 0, 0.0
             codes_N = self.book.codes_N.copy()
             everything = codes_N if self.finished or self._last_fit else None
-            arguments = (np.where(self.book.tests_N, NOT_ASKED, codes_N), self.book.may_N(), everything)
+            arguments = (self.looks, np.where(self.book.tests_N, NOT_ASKED, codes_N), self.book.may_N(), everything)
             self._thread = threading.Thread(target=self._fit, args=arguments, name="fit")
             self._thread.start()
 
-    def _fit(self, bought_N: np.ndarray, may_N: np.ndarray, everything: np.ndarray | None) -> None:
+    def _fit(self, looks: int, bought_N: np.ndarray, may_N: np.ndarray, everything: np.ndarray | None) -> None:
         """Learn what was bought, and make the next order; then the estimate; `everything`: tests too, the last fit."""
 
         def report(share: float) -> None:
             self._progress = share
 
-        stage, trouble = self.looks // self.stage_looks, ""
+        stage, trouble = looks // self.stage_looks, ""
         try:
             fitted = self.learning.fit(bought_N, may_N, stage, self.stage_looks, report)
             with self._state:
                 self._fitted, self._place = fitted, 0
             if fitted.probs_NC is not None:
-                self._estimate(self.learning.classes(fitted.probs_NC, bought_N))
+                self._curve.add(looks, self.learning.classes(fitted.probs_NC, bought_N))
+                with self._state:
+                    self._judgement = self._curve.judged(self.book, self.looks)
             if everything is not None:
                 last = replace(fitted, probs_NC=self.learning.probs(everything, stage))
                 with self._state:
@@ -344,14 +346,6 @@ class Session:
             self._thread, self._progress, self._trouble = None, 1.0, trouble
             if self._open and self._since >= self.stage_looks:
                 self._start_fit()
-
-    def _estimate(self, classes_N: np.ndarray) -> None:
-        """The accuracy of a classifier that says `classes_N`, from the answers so far."""
-        with self._state:
-            (known, rows_M, rows_L), codes_N = self.book.evidence(), self.book.codes_N.copy()
-        right_M, right_L = (classes_N[rows] == codes_N[rows] for rows in (rows_M, rows_L))
-        self._accuracy = accuracy(known, right_M, right_L)
-        self._naive = naive(known.is_id_L, right_L)
 
     def wait(self) -> None:
         """Return when no fit is running: for annotators that are quicker than a person, and for results at the end."""
@@ -376,10 +370,10 @@ class Session:
             return Status(
                 self.looks,
                 self.book.by_kind(),
-                self._accuracy,
-                None if self._naive is None else self._naive.value,
+                self._judgement.accuracy,
+                None if self._judgement.naive is None else self._judgement.naive.value,
                 self._id_share(),
-                self._trouble or self.finished or "",
+                self._trouble or self._judgement.sentence,
                 self._thread is not None,
                 self._progress,
                 left,
