@@ -75,21 +75,35 @@ class Answers:
             raise ValueError(f"before_L counts tests: it must lie in 0..{m}, got up to {self.before_L.max()}")
 
 
+def expected_loss(probs_NC: np.ndarray) -> np.ndarray:
+    """P(iD) x (1 - the largest iD probability, of those made to sum to 1), (N,): 0 for an image that is not iD.
+
+    `probs_NC`: C = K + 1, the last column for what is not iD.
+    """
+    id_NK = probs_NC[:, :-1]
+    return np.clip(id_NK.sum(1, dtype=np.float64) - id_NK.max(1), 0, None)
+
+
+def chances(loss_C: np.ndarray, *, uniform: float = UNIFORM) -> np.ndarray:
+    """The probabilities (C,) of being drawn as the next test, for candidates with these expected losses.
+
+    (1 - u) loss / sum of losses + u / C: a share u is drawn from all alike, against classifiers that are sure and
+    wrong. All are alike where no loss is expected. ValueError without candidates.
+    """
+    if not len(loss_C):
+        raise ValueError("there is no candidate to draw a test from")
+    total = loss_C.sum()
+    return (
+        (1 - uniform) * loss_C / total + uniform / len(loss_C) if total > 0 else np.full(len(loss_C), 1 / len(loss_C))
+    )
+
+
 def proposal(probs_NC: np.ndarray, candidates: np.ndarray, *, uniform: float = UNIFORM) -> np.ndarray:
     """The probabilities with which each of the `candidates` (pool positions) is to be drawn as the next test.
 
-    q(i) = (1 - u) e_i / sum e + u / n with e_i = P(iD) x (1 - the largest iD probability, of those made to sum to 1):
-    the expected loss, which is 0 for an image that is not iD, and a `uniform` share u against classifiers that are sure
-    and wrong. `probs_NC`: C = K + 1. Before anything is learned all are alike. ValueError without candidates.
+    See `expected_loss` and `chances`; `probs_NC` are the classifier's, of the whole pool.
     """
-    if not len(candidates):
-        raise ValueError("there is no candidate to draw a test from")
-    id_CK = probs_NC[candidates, :-1].astype(np.float64)
-    total_C = id_CK.sum(1)
-    error_C = np.clip(total_C - id_CK.max(1), 0, None)  # P(iD) x (1 - max / P(iD))
-    if not error_C.sum() > 0:
-        return np.full(len(candidates), 1 / len(candidates))
-    return (1 - uniform) * error_C / error_C.sum() + uniform / len(candidates)
+    return chances(expected_loss(probs_NC[candidates]), uniform=uniform)
 
 
 def draw(chance_C: np.ndarray, stream: np.random.Generator) -> int:

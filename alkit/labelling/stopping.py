@@ -107,10 +107,13 @@ def _rounded(looks: float) -> int:
 def should_stop(looks_S: Sequence[int], accuracy_RS: np.ndarray, *, worth: float = WORTH, level: float = LEVEL) -> bool:
     """Whether the next 100 looks will bring less than `worth` (a share), at the upper end of the interval.
 
-    False while it cannot be told.
+    It must have been so at the stage before, too: who looks at every stage meets a lucky one. False while it cannot be
+    told.
     """
-    gain = coming_gain(looks_S, accuracy_RS, level=level)
-    return gain is not None and gain.high < worth
+    gains = [
+        coming_gain(looks_S[:end], accuracy_RS[:, :end], level=level) for end in (len(looks_S), len(looks_S) - 1) if end
+    ]
+    return len(gains) == 2 and all(gain is not None and gain.high < worth for gain in gains)
 
 
 def kappa(before_N: np.ndarray, now_N: np.ndarray) -> float:
