@@ -37,7 +37,7 @@ def tags(cell):
 
 
 def test_the_four_notebooks_of_the_paper_are_there():
-    assert notebook_runs.notebooks()[:4] == list(FIRST)
+    assert notebook_runs.notebooks()[1:5] == list(FIRST)
 
 
 def test_first_code_cell_alone_is_the_parameters_cell(notebook):
@@ -56,7 +56,8 @@ def test_parameters_are_flat_literals_that_papermill_can_read(notebook, path):
 
 def test_defaults_are_the_fast_profile_and_publish_nothing(path):
     defaults = notebook_runs.parameters(path)
-    assert defaults["profile"] == "smoke" and defaults["publish"] is False
+    assert defaults.get("profile", "smoke") == "smoke" and not defaults.get("publish")
+    assert ("profile" in defaults) == ("benchmark" in defaults)
 
 
 def test_cells_are_short_and_define_no_class(notebook):
@@ -96,10 +97,13 @@ def test_reads_as_a_lesson(notebook):
     text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert text[0].startswith("# ") and "**Question.**" in text[0]
     *_, before, learned, last = notebook.cells
-    assert before.source.endswith("## What we learned") and re.fullmatch(
-        r'Markdown\(story\["0\d learned"\]\)', learned.source
-    )
-    assert "**Limits.**" in learned.outputs[0].data["text/markdown"]
+    if learned.cell_type == "code":  # the text of the pool
+        assert before.source.endswith("## What we learned")
+        assert re.fullmatch(r'Markdown\(story\["0\d learned"\]\)', learned.source)
+        told = learned.outputs[0].data["text/markdown"]
+    else:
+        told = learned.source.split("## What we learned")[1]
+    assert "**Limits.**" in told
     assert re.findall(r"^(\d)\. ", last.source.split("## Try")[1], re.M) == ["1", "2", "3"]
 
 
@@ -128,7 +132,8 @@ def test_pictures_of_one_benchmark_are_cells_of_their_own_that_say_so(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             assert ("![" in cell.source) == ("picture" in tags(cell))
-            assert "picture" not in tags(cell) or "*MixDigits, profile `laptop`: " in cell.source
+            wanted = r"\*(MixDigits, profile `laptop`|Seed 0|Drawing): "
+            assert "picture" not in tags(cell) or re.search(wanted, cell.source)
 
 
 def test_pictures_have_a_text_for_those_who_cannot_see_them(notebook):

@@ -57,17 +57,27 @@ class Toy:
         return (np.sqrt(2 / COSINES) * np.cos(self.points_N2 @ frequencies_2D + phases_D)).astype(np.float32)
 
 
-def pool(seed: int = 0) -> Toy:
-    """360 iD samples of three classes, 120 ambiguous ones on three bridges, 160 OoD ones on four islands."""
+def pool(
+    seed: int = 0,
+    *,
+    per_class: int = PER_CLASS,
+    per_bridge: int = PER_BRIDGE,
+    per_island: int = PER_ISLAND,
+    width: float = 0.55,
+) -> Toy:
+    """iD samples of three classes, of standard deviation `width`; ambiguous ones on three bridges, OoD on four islands.
+
+    By default 360, 120 and 160.
+    """
     stream = rng.numpy_stream(seed, "toy.pool")
-    parts = [(centre + stream.normal(scale=0.55, size=(PER_CLASS, 2)), k, ID) for k, centre in enumerate(CENTRES_K2)]
+    parts = [(centre + stream.normal(scale=width, size=(per_class, 2)), k, ID) for k, centre in enumerate(CENTRES_K2)]
     for a, b in ((0, 1), (1, 2), (2, 0)):
-        along_N1 = stream.uniform(0.38, 0.62, (PER_BRIDGE, 1))
+        along_N1 = stream.uniform(0.38, 0.62, (per_bridge, 1))
         bridge_N2 = along_N1 * CENTRES_K2[a] + (1 - along_N1) * CENTRES_K2[b]
         parts.append((bridge_N2 + stream.normal(scale=0.12, size=bridge_N2.shape), N_CLASSES, AMBIGUOUS))
     for angle, distance, width in ISLANDS:
         middle_2 = distance * np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
-        parts.append((middle_2 + stream.normal(scale=width, size=(PER_ISLAND, 2)), N_CLASSES, OOD))
+        parts.append((middle_2 + stream.normal(scale=width, size=(per_island, 2)), N_CLASSES, OOD))
     points_N2 = np.concatenate([points for points, _, _ in parts])
     labels_N = np.concatenate([np.full(len(points), label) for points, label, _ in parts])
     category_N = np.concatenate([np.full(len(points), kind, np.uint8) for points, _, kind in parts])

@@ -61,7 +61,12 @@ def output_of(notebook: Path, given: dict) -> Path:
     values = {**defaults, **given}
     name = values.get("name", "")
     stem = f"{notebook.stem}-{name}" if name and name != defaults["name"] else notebook.stem
-    return places.outputs(values["benchmark"], values["profile"]) / f"{stem}.ipynb"
+    return places.outputs(*_pool_of(values)) / f"{stem}.ipynb"
+
+
+def _pool_of(values: dict) -> tuple[str, str]:
+    """Benchmark and profile; a notebook about none is kept with the pool that ships with the study."""
+    return values.get("benchmark", "mixdigits"), values.get("profile", "laptop")
 
 
 def failed(output: Path) -> Path:
@@ -172,7 +177,7 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
             raise
         publish.drop_pictures(made)
         if values.get("publish"):
-            name = label(values["benchmark"], values["profile"], values.get("name", ""))
+            name = label(*_pool_of(values), values.get("name", ""))
             publish.publish(made, *places.figure_place(name, True), old=places.NOTEBOOKS)
         targets = places.figures_folder(bool(values.get("publish")))
         publish.relink(made, places.NOTEBOOKS, targets=targets, new=output.parent)

@@ -10,6 +10,7 @@ from alkit.study.figures.comparison import paired_differences, performance_profi
 from alkit.study.figures.features import acquisition, feature_space
 from alkit.study.figures.files import save
 from alkit.study.figures.images import ambiguous_votes, augmentations, samples
+from alkit.study.figures.introduction import loop, numbered_points
 from alkit.study.figures.measurements import composition, curves, losses, seconds
 from alkit.study.figures.our_strategy import ablation, toy_answer, toy_idea, toy_moments
 from alkit.study.figures.recommend import best, scorecard, seeds_for
@@ -29,7 +30,9 @@ __all__ = [
     "curves",
     "feature_space",
     "learners",
+    "loop",
     "losses",
+    "numbered_points",
     "paired_differences",
     "performance_profile",
     "plane",

@@ -6,7 +6,7 @@ import pytest
 from test_metrics import rows
 
 from alkit.study import figures
-from alkit.study.analysis import cost_tables
+from alkit.study.analysis import cost_tables, toy_pool
 
 
 @pytest.fixture
@@ -78,3 +78,25 @@ def test_texts_of_the_plane_lie_apart_where_there_is_room():
                       for i in range(12)])  # fmt: skip
     spots = [spot for trace in figures.plane(many).data[1:] for spot in trace.textposition]
     assert len(set(spots)) > 1
+
+
+def test_numbered_points_show_a_number_for_whoever_was_not_asked_and_the_answer_for_whoever_was():
+    toy = toy_pool.pool(3, per_class=4, per_bridge=2, per_island=1)
+    assert len(toy.points_N2) == 3 * 4 + 3 * 2 + 4
+    asked = [0, 5, 7, 11]
+    traces = {trace.name: trace for trace in figures.numbered_points(toy, asked).data}
+    assert list(traces["not asked"].text) == [str(i) for i in range(len(toy.points_N2)) if i not in asked]
+    shown = [(float(x), float(y)) for name, t in traces.items() if name != "not asked" for x, y in zip(t.x, t.y)]
+    assert sorted(shown) == sorted(map(tuple, toy.points_N2[asked].tolist()))
+    for k, name in enumerate("ABC"):
+        of_class = int((toy.labels_N[asked] == k).sum())
+        assert list(getattr(traces.get(f"iD, class {name}"), "text", ())) == [name] * of_class
+    with pytest.raises(ValueError, match="numbers 0 to 21, got .99."):
+        figures.numbered_points(toy, [99])
+
+
+def test_the_loop_is_drawn_with_an_arrow_for_each_step_and_texts_that_stand_in_their_boxes():
+    drawn = figures.loop()
+    assert sum(bool(a.showarrow) for a in drawn.layout.annotations) == 6 and len(drawn.layout.shapes) == 6
+    for word in ("pool", "strategy", "annotator", "labels", "learner", "accuracy"):
+        assert any(f"<b>{word}</b>" in a.text for a in drawn.layout.annotations)
