@@ -10,6 +10,7 @@ this folder below `@strategy(...)` and add the file to the imports here; the con
 from alkit.acquisition import uncertainty, density, clusters
 from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients
 from alkit.acquisition import cautious, detectors, energy, entropic, purity, references, submodular
+from alkit.acquisition import distance_ratios, evidential, pareto, votes, weight_net
 
 # isort: on
 from alkit.acquisition.registry import (
@@ -41,13 +42,16 @@ __all__ = [
     "density",
     "detectors",
     "disagreement",
+    "distance_ratios",
     "dropout",
     "energy",
     "entropic",
+    "evidential",
     "family",
     "get",
     "gradients",
     "order",
+    "pareto",
     "purity",
     "ranked",
     "references",
@@ -56,4 +60,6 @@ __all__ = [
     "submodular",
     "typicality",
     "uncertainty",
+    "votes",
+    "weight_net",
 ]

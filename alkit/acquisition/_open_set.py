@@ -51,27 +51,35 @@ def seed_of(view: View) -> int:
     return int(view.rng.integers(2**31))
 
 
+def closed_probs(probs_NC: np.ndarray) -> np.ndarray:
+    """The K iD probabilities (N, K), float64, made to sum to 1; all the same where they are all 0."""
+    id_NK = probs_NC[:, :-1].astype(np.float64)
+    total_N1 = id_NK.sum(axis=1, keepdims=True)
+    return np.where(total_N1 > 0, id_NK / np.where(total_N1 > 0, total_N1, 1), 1 / id_NK.shape[1])
+
+
 def min_max(values_N: np.ndarray) -> np.ndarray:
     """Values scaled to 0..1; all 0 where they are all the same."""
     spread = np.ptp(values_N) if len(values_N) else 0
     return (values_N - values_N.min()) / spread if spread > 0 else np.zeros(len(values_N))
 
 
-def upper_mode(values_N: np.ndarray, *, seed: int) -> np.ndarray:
-    """Posterior (N,) of the component with the larger mean, of a mixture of two Gaussians fitted to the values.
+def upper_mode(values_N: np.ndarray, *, seed: int, modes: int = 2, others_M: np.ndarray | None = None) -> np.ndarray:
+    """Posterior (N,) of the component with the largest mean, of a mixture of `modes` Gaussians fitted to the values.
 
-    1 for all where the values are all the same, so that there is one mode.
+    `others_M`: values that it is fitted to as well. 1 for all where the values that it is fitted to are all the same,
+    or fewer than modes.
     """
     values_N = values_N.astype(np.float64)
-    if len(values_N) < 2 or np.ptp(values_N) == 0:
+    fitted_M = values_N if others_M is None else np.concatenate([values_N, others_M])
+    if len(fitted_M) < modes or np.ptp(fitted_M) == 0:
         return np.ones(len(values_N))
     by_value = np.argsort(values_N)  # a fit to sorted values does not depend on the order of the pool
-    column_N1 = values_N[by_value, None]
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few iterations are part of the method
-        mixture = GaussianMixture(2, random_state=seed, **MIXTURE).fit(column_N1)
+        mixture = GaussianMixture(modes, random_state=seed, **MIXTURE).fit(np.sort(fitted_M)[:, None])
     posterior_N = np.empty(len(values_N))
-    posterior_N[by_value] = mixture.predict_proba(column_N1)[:, mixture.means_[:, 0].argmax()]
+    posterior_N[by_value] = mixture.predict_proba(values_N[by_value, None])[:, mixture.means_[:, 0].argmax()]
     return posterior_N
 
 

@@ -9,7 +9,15 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from alkit.acquisition import _small_heads
-from alkit.acquisition._open_set import id_labelled, in_turn, min_max, nearest, non_id_labelled, one_thread
+from alkit.acquisition._open_set import (
+    closed_probs,
+    id_labelled,
+    in_turn,
+    min_max,
+    nearest,
+    non_id_labelled,
+    one_thread,
+)
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
 
@@ -120,10 +128,7 @@ def mqnet_inputs(informativeness_N: np.ndarray, purity_N: np.ndarray) -> np.ndar
 
 def closed_entropy(probs_NC: np.ndarray) -> np.ndarray:
     """Entropy (N,) of the K iD probabilities made to sum to 1; log K where they are all 0."""
-    id_NK = probs_NC[:, :-1].astype(np.float64)
-    total_N1 = id_NK.sum(axis=1, keepdims=True)
-    id_NK = np.where(total_N1 > 0, id_NK / np.where(total_N1 > 0, total_N1, 1), 1 / id_NK.shape[1])
-    return entr(id_NK).sum(axis=1)
+    return entr(closed_probs(probs_NC)).sum(axis=1)
 
 
 def _meta_set(view: View) -> tuple[np.ndarray, np.ndarray]:
