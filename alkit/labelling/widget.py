@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 import anywidget
@@ -32,12 +33,19 @@ STATIC = Path(__file__).parent / "static"
 
 
 def class_keys(classes: tuple[str, ...]) -> list[dict]:
-    """For each class its name, digit (the first nine) and letter: the first of its name that no other key has."""
+    """For each class its name, digit (the first nine) and letter: the first of its name that no other key has.
+
+    A class that would have no key at all has some other letter, as long as there are any.
+    """
     taken, keys = set(RESERVED), []
     for number, name in enumerate(classes, 1):
         letter = next((one for one in name.lower() if one.isalpha() and one not in taken), "")
         taken.add(letter)
         keys.append({"name": name, "digit": str(number) if number <= 9 else "", "letter": letter})
+    left = (one for one in ascii_lowercase if one not in taken)
+    for key in keys:
+        if not key["digit"] and not key["letter"]:
+            key["letter"] = next(left, "")
     return keys
 
 

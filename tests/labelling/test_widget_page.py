@@ -74,7 +74,7 @@ def test_help_lists_the_keys_and_the_opinion_is_hidden_until_asked_for(browser):
         page.keyboard.press("Escape")
         assert not helped.is_visible()
         press(page, ".")
-        assert opinion.text_content() == "There is no classifier yet."
+        page.wait_for_selector(".opinion:has-text('There is no classifier yet.')")
         press(page, "111")
         assert not opinion.is_visible()  # hidden again at the next image
         assert not any("opinion" in one for one in page.evaluate("posted.slice(-6).map((one) => one.kind)"))
@@ -229,7 +229,7 @@ def test_buttons_have_names_and_focus_and_answer_by_mouse_and_keyboard(browser):
         assert list(saved(page, session, 4).values()) == ["cow", "skip", EVIL_CLASS, EVIL_CLASS]
         assert page.get_by_role("button", name="not mine, none of the classes, key o").count() == 1
         assert page.get_by_role("button", name="cat, key 1 or c").get_attribute("aria-keyshortcuts") == "1 c"
-        assert page.locator("[aria-live=polite]").text_content() == f"{EVIL_CLASS} saved."
+        assert page.locator("[aria-live=polite]").text_content() == f"{EVIL_CLASS} saved. Question 5."
         assert page.locator(".frame").get_attribute("aria-label") == "Image to label: folder/image 4.png"
         ready(page)
         press(page, ["u"])
@@ -274,7 +274,7 @@ def test_progress_of_a_fit_is_followed_and_the_estimate_shown(browser):
         text = page.locator(".status").text_content()
         for part in ("10 looks, 50 left", "6 with a class", "1 ambiguous", "1 not mine", "2 skipped"):
             assert part in text
-        for part in ("87 % (90 % interval 81 to 92 %, 1 test answer)", "93 %", "71 %", "the last 50 looks brought"):
+        for part in ("87 % (90 % interval 81 to 92 %, 1 test answer)", "93 %", "71 %", "The last 50 looks brought"):
             assert part in text
         assert "30 %" in page.locator(".learning").text_content()
         session.fitting, session.progress = False, 1.0

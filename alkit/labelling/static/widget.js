@@ -103,7 +103,8 @@ class Pictures {
 
   want(positions, longest) {
     const now = performance.now();
-    const missing = positions.filter((one) => !this.nodes.has(one) && !(now - this.asked.get(one) < 3000));
+    const underWay = (one) => now - this.asked.get(one) < 3000 || this.model.known < this.asked.get(one); // a busy kernel is not asked twice
+    const missing = positions.filter((one) => !this.nodes.has(one) && !(this.asked.has(one) && underWay(one)));
     missing.forEach((one) => this.asked.set(one, now));
     if (missing.length) this.model.post({ kind: "pictures", positions: missing, thumbnail: this.thumbnail, longest });
   }
@@ -138,7 +139,8 @@ class Page {
     this.state = null;
     this.onScreen = null; // the question whose picture is on the screen
     this.undos = 0; // wanted, not yet sent
-    this.known = 0; // when the kernel last said something, in ms
+    this.known = 0; // when the kernel last said something, and was last asked how far its fit is, in ms
+    this.polled = 0;
     this.outbox = new Outbox(this);
     this.pictures = new Pictures(this, false, () => this.advance());
     this.thumbnails = new Pictures(this, true, () => this.showNeighbours());
@@ -150,15 +152,23 @@ class Page {
     this.woken = () => this.outbox.overdue(true);
     addEventListener("online", this.woken);
     document.addEventListener("visibilitychange", this.woken);
+    this.suppress = (event) => this.suppressShortcuts(event);
+    window.addEventListener("keydown", this.suppress, true);
     this.ticking = setInterval(() => this.tick(), 500);
-    this.post({ kind: "hello" });
+    this.patience = 4000; // ms, for the first word of the kernel
+    this.greet();
+  }
+
+  greet() {
     this.greeted = performance.now();
+    this.post({ kind: "hello" });
   }
 
   close() {
     clearInterval(this.ticking);
     clearTimeout(this.looking);
     this.model.off("msg:custom", this.received);
+    window.removeEventListener("keydown", this.suppress, true);
     removeEventListener("online", this.woken);
     document.removeEventListener("visibilitychange", this.woken);
     this.pictures.close();
@@ -212,7 +222,7 @@ class Page {
     this.status = make("section", { className: "status", "aria-label": "Progress" });
     this.help = make("section", { className: "help", hidden: true, "aria-label": "Keys" });
     this.live = make("div", { className: "unseen", role: "status", "aria-live": "polite" });
-    this.root = make("div", { className: "alkit-label", tabIndex: 0, role: "application", "data-lm-suppress-shortcuts": "true",
+    this.root = make("div", { className: "alkit-label", tabIndex: 0, role: "application",
       "aria-label": "Label images by key or button. Question mark lists the keys." },
       make("div", { className: "top" }, this.place, make("span", { className: "focus-hint" }, "click here to use the keys"), this.saved, this.helpButton),
       this.help,
@@ -248,6 +258,12 @@ class Page {
   }
 
   // ---- keys and buttons
+
+  /** JupyterLab's own shortcuts are off for plain keys in here, and on for those with Ctrl, Command or Alt. */
+  suppressShortcuts(event) {
+    if (!this.root.contains(event.target)) return;
+    this.root.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey || event.altKey));
+  }
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
@@ -412,7 +428,7 @@ class Page {
   tell(done) {
     if (this.outbox.messages.length === 0) this.say("");
     this.last = done.kind === "undo" ? "last answer taken back" : `${done.answer} saved`;
-    this.live.textContent = `${this.last}.`;
+    this.live.textContent = `${this.last}. ${this.place.textContent}.`;
   }
 
   showSaved() {
@@ -455,7 +471,7 @@ class Page {
     } else lines.push(make("p", {}, "Estimated accuracy: not enough test answers yet"));
     if (naive !== null) lines.push(make("p", {}, `Right on the labelled images alone, which are no fair sample: ${percent(naive)}`));
     if (share !== null) lines.push(make("p", {}, `About ${percent(share)} of the next images belong to a class`));
-    if (sentence) lines.push(make("p", { className: "sentence" }, sentence));
+    if (sentence) lines.push(make("p", { className: "sentence" }, sentence[0].toUpperCase() + sentence.slice(1)));
     const learning = make("p", { className: "learning" });
     if (fitting) learning.append("Learning from your answers ", make("progress", { max: 1, value: progress, "aria-label": "Learning" }), ` ${percent(progress)}`);
     this.status.replaceChildren(
@@ -469,16 +485,19 @@ class Page {
     if (!this.root.isConnected) return;
     const now = performance.now();
     if (!this.state) {
-      if (now - this.greeted > 4000) {
-        this.place.textContent = "The kernel does not answer: run this cell again.";
-        this.post({ kind: "hello" });
-        this.greeted = now;
+      if (now - this.greeted > this.patience) {
+        this.place.textContent = "The kernel is busy or away. If it was restarted, run this cell again.";
+        this.patience = Math.min(2 * this.patience, 60_000);
+        this.greet();
       }
       return;
     }
     this.outbox.overdue();
     this.advance();
-    if (this.state.status.fitting && now - this.known > 900) this.post({ kind: "status" });
+    if (this.state.status.fitting && now - this.known > 900 && this.polled < this.known) {
+      this.polled = now;
+      this.post({ kind: "status" });
+    }
   }
 }
 
