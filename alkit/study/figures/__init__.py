@@ -11,6 +11,7 @@ from alkit.study.figures.features import acquisition, feature_space
 from alkit.study.figures.files import save
 from alkit.study.figures.images import ambiguous_votes, augmentations, samples
 from alkit.study.figures.introduction import loop, numbered_points
+from alkit.study.figures.labelling import estimate_coverage
 from alkit.study.figures.measurements import composition, curves, losses, seconds
 from alkit.study.figures.our_strategy import ablation, toy_answer, toy_idea, toy_moments
 from alkit.study.figures.recommend import best, scorecard, seeds_for
@@ -28,6 +29,7 @@ __all__ = [
     "bought",
     "composition",
     "curves",
+    "estimate_coverage",
     "feature_space",
     "learners",
     "loop",
