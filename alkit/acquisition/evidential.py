@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alkit.acquisition import _small_heads
 from alkit.acquisition._geometry import fit_on_one_thread, squared_distances, unit_rows
-from alkit.acquisition._open_set import closed_probs, id_labelled, non_id_labelled, seed_of, upper_mode
+from alkit.acquisition._open_set import closed_probs, id_labelled, non_id_labelled, one_thread, seed_of, upper_mode
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
 
@@ -46,14 +46,12 @@ def e2oal(view: View, *, variant: Literal["paper", "code"] = "paper") -> Iterato
     Cost: about 20 k-means, up to 50 steps of O(m C D), O(n C D). Assumes that junk clusters. OoD samples are kept out
     where their kind is labelled. Ambiguous samples, if admitted, are half sure, and come first.
     """
-    positions, labelled = (
-        view.rng.permutation(view.unlabelled),
-        view.rng.permutation(np.flatnonzero(view.answers_N >= 0)),
-    )
+    positions, answered = view.rng.permutation(view.unlabelled), np.flatnonzero(view.answers_N >= 0)
     if not len(id_labelled(view)) or not len(positions):
         yield from view.only_candidates(positions).tolist()
         return
-    labels_M, n_outputs = view.answers_N[labelled].copy(), view.n_classes
+    labelled, n_outputs = view.rng.permutation(answered), view.n_classes
+    labels_M = view.answers_N[labelled].copy()
     if len(non_id_labelled(view)):
         is_other_M = labels_M == view.n_classes
         features_MD = unit_rows(view.features_ND[labelled])
@@ -79,6 +77,7 @@ def e2oal(view: View, *, variant: Literal["paper", "code"] = "paper") -> Iterato
     yield from positions[by_purity[predicted_U[by_purity] >= view.n_classes]].tolist()
 
 
+@one_thread()
 def junk_classes(rows_MD: np.ndarray, labels_M: np.ndarray, n_classes: int, *, seed: int) -> tuple[np.ndarray, int]:
     """The junk class (M,) that each row is nearest to, from 0, and how many there are: clusters of no iD class.
 
