@@ -10,7 +10,11 @@
 #                alone on two cores; ALKIT_DEEPAL=folder names a checkout of DeepAL+ to measure a whole run against)
 # make clean     delete what runs left behind
 
+# PIP: more options for pip, such as an index of your own with PyTorch's CPU builds:
+#                make study PIP="--extra-index-url <address of the index>"
+
 PYTHON ?= python3
+PIP ?=
 BENCHMARK ?= mixdigits
 PROFILE ?= laptop
 SEEDS ?= $(if $(filter mixdigits,$(BENCHMARK)),5,1)
@@ -61,10 +65,10 @@ notebooks: .venv/ready
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
 
 peers: .venv/ready
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/peers.txt
+	$(BIN)/python -m pip install $(PIP) --disable-pip-version-check --quiet -r tests/peers.txt
 
 bench: peers
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/speed/peers.txt
+	$(BIN)/python -m pip install $(PIP) --disable-pip-version-check --quiet -r tests/speed/peers.txt
 	$(BIN)/python tests/speed/strategies.py
 	for name in contrastive floor parts growth study; do $(BIN)/python tests/speed/$$name.py || exit 1; done
 	test -z "$$ALKIT_DEEPAL" || $(BIN)/python tests/speed/al_run.py
@@ -76,6 +80,6 @@ clean:
 .venv/ready: environment.yml pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alkit needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check $$(sed -n 's/^ *- \([A-Za-z0-9_.-]*==[^ ]*\)$$/\1/p' environment.yml)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install $(PIP) --disable-pip-version-check $$(sed -n 's/^ *- \([A-Za-z0-9_.-]*==[^ ]*\)$$/\1/p' environment.yml)
+	$(BIN)/python -m pip install $(PIP) --disable-pip-version-check --no-deps --editable .
 	touch $@

@@ -1,4 +1,4 @@
-"""Strategies that cover the feature space: k-centre greedy (core-set) and maximum probability coverage (ProbCover)."""
+"""Strategies that cover a space: k-centre greedy (core-set; PCoreSet on probabilities) and ProbCover."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -39,11 +39,32 @@ def coreset(view: View) -> Iterator[int]:
     feature space is difference in what there is to learn. What lies far from everything comes first: OoD samples before
     all others, then ambiguous ones, which lie between classes, and clear ones last.
     """
+    yield from _farthest_first(view, view.features_ND)
+
+
+@strategy("pcoreset", citation="Kang et al. 2025, arXiv 2506.00910", needs=("probs",), family="classic")
+def pcoreset(view: View) -> Iterator[int]:
+    """k-centre greedy among predicted probabilities: next the sample predicted most unlike all labelled ones.
+
+    argmax_i min_j |p_i - p_j| over labelled j, with p the K + 1 probabilities (Kang et al. 2025, PCoreSet). The first
+    pick is random where nothing is labelled. Departure: the paper's probabilities are of a student taught by a
+    vision-language model, which has never seen a label of the task; here they are the learner's own.
+
+    Cost: O(n m C) at the start for m labelled samples, O(n C) per pick. Assumes that predictions fall into groups that
+    stand for kinds of image. Sure predictions of each class lie at the corners and are covered by one answer each;
+    ambiguous samples, in the middle between corners, come early. OoD samples do where the classifier mixes classes, and
+    an auxiliary class that is sure of them has one corner, covered by one answer.
+    """
+    yield from _farthest_first(view, view.probs_NC)
+
+
+def _farthest_first(view: View, rows_ND: np.ndarray) -> Iterator[int]:
+    """Unasked positions, each the farthest from all that were asked or came before it; the first random if none."""
     positions = view.rng.permutation(view.unasked)
     if not len(positions):
         return
     # Centred, as distances are differences of inner products: they lose digits to a mean that all rows share.
-    rows_ND = view.features_ND - view.features_ND.mean(axis=0, dtype=np.float64)
+    rows_ND = rows_ND - rows_ND.mean(axis=0, dtype=np.float64)
     asked_MD, rows_ND = np.delete(rows_ND, view.unlabelled, axis=0), rows_ND[positions]
     nearest_N = nearest_squared(rows_ND, asked_MD)
     square_N = np.einsum("nd,nd->n", rows_ND, rows_ND)

@@ -29,7 +29,18 @@ from alkit.learners import probabilities
 
 order = functools.partial(acquisition.order, auxiliary_filter=False)  # definitions know no filter
 
-CLASSIC = ("bald", "coreset", "badge", "alfa_mix", "typiclust", "probcover", "cold_start", "dropquery", "ldm")
+CLASSIC = (
+    "bald",
+    "coreset",
+    "pcoreset",
+    "badge",
+    "alfa_mix",
+    "typiclust",
+    "probcover",
+    "cold_start",
+    "dropquery",
+    "ldm",
+)
 PEER = "an independent implementation to compare with (make peers installs it):"
 
 
@@ -169,12 +180,13 @@ def test_a_run_asks_what_the_strategy_wants_and_comes_to_its_end(name, tmp_path)
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("cells", [1, 50, 10**6])
-def test_coreset_agrees_with_farthest_point_first(seed, cells, monkeypatch):
+@pytest.mark.parametrize(("name", "space"), [("coreset", "features_ND"), ("pcoreset", "probs_NC")])
+def test_coreset_agrees_with_farthest_point_first(seed, cells, name, space, monkeypatch):
     monkeypatch.setattr(_geometry, "CELLS", cells)
     pool = make_pool(n=70, dim=2 + 3 * seed, labelled=10 + seed, seed=seed)
     view = make_view(pool)
-    expected = slow.k_centre_greedy(pool["features_ND"].tolist(), np.flatnonzero(pool["answers_N"] >= 0), view.unasked)
-    assert list(order("coreset", view)) == expected
+    expected = slow.k_centre_greedy(pool[space].tolist(), np.flatnonzero(pool["answers_N"] >= 0), view.unasked)
+    assert list(order(name, view)) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -814,3 +826,19 @@ def test_bald_scores_are_those_of_baal():
     probs_NCT = torch.softmax(torch.tensor(np.stack(list(passes), axis=2)).double(), 1).numpy()
     ours = dropout.mutual_information(head, np.arange(50), 3, passes=12, rate=0.5)
     np.testing.assert_allclose(ours, heuristics.BALD().compute_score(probs_NCT), rtol=1e-4, atol=1e-6)
+
+
+# The guard of the uncertainty strategies
+
+
+@pytest.mark.parametrize("name", ["least_confidence", "entropy", "margin"])
+@pytest.mark.parametrize(("skip", "skipped"), [(0.0, 0), (0.1, 6), (1.0, 60)])
+def test_skipped_are_the_most_uncertain_candidates_and_they_come_last(name, skip, skipped):
+    pool = make_pool(n=70, labelled=10, seed=1)
+    plain = list(order(name, make_view(pool)))
+    assert len(plain) == 60
+    assert list(order(name, make_view(pool), skip=skip)) == plain[skipped:] + plain[:skipped]
+
+
+def test_skipping_is_an_extension_of_ours_in_tables():
+    assert acquisition.family("margin", {"skip": 0.05}) == "ours" and acquisition.family("margin", {}) == "classic"
