@@ -166,6 +166,12 @@ def test_readme_lists_every_learner_and_every_strategy_with_its_file():
         assert re.search(rf"^\| .*`{name}`.* \| .* \| \[.*\]\({file}\) \|$", readme, re.M), name
 
 
+def test_page_of_related_work_names_every_strategy_and_no_other():
+    page = (paths.NOTEBOOKS / "texts" / "related_work.md").read_text()
+    named = {name for row in re.findall(r"^\|.*\| (`.*?) \|$", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert named - {"skip"} == set(acquisition.STRATEGIES)
+
+
 def test_what_the_readme_says_of_our_strategy_is_in_the_committed_results():
     """Its table of three learners and three strategies, and what taking each answer into account saves."""
     readme = (paths.ROOT / "README.md").read_text()
