@@ -245,12 +245,24 @@ def plane(
     fig.update_layout(legend=dict(orientation="h", x=0, y=-0.13, yanchor="top"))
     return layout(
         fig,
-        "What a strategy costs, and what it is worth",
+        _finding(table[ranked]),
         f"{about(df)}; bars: 1 standard deviation over seeds",
         680,
         bottom=130,
         left=70,
     )
+
+
+def _finding(ranked: pd.DataFrame) -> str:
+    """What the plane says in a sentence: who ends highest, how far above random choice, and for how many looks."""
+    names = cost_tables.without_learner(ranked.index)
+    base = [i for i, name in enumerate(names) if name.lower() in ("random", "random, probe", "random, supervised")]
+    best = int(ranked["accuracy_mean"].to_numpy().argmax())
+    if not base or best == base[0]:
+        return "Nobody ends above random choice" if base else "What a strategy costs, and what it is worth"
+    gain = ranked["accuracy_mean"].iloc[best] - ranked["accuracy_mean"].iloc[base[0]]
+    ratio = ranked["cost_mean"].iloc[best] / ranked["cost_mean"].iloc[base[0]]
+    return f"{names[best]} ends highest, {gain:.1f} points above random, for {ratio:.1f} times the looks"
 
 
 def _front(table: pd.DataFrame) -> pd.DataFrame:

@@ -61,6 +61,18 @@ def test_plane_shows_table_2_and_joins_the_ranked_that_no_other_beats_in_both(df
         assert (x, y) == tuple(table.loc[f"{name}, probe", ["cost_mean", "accuracy_mean"]])
 
 
+def test_title_of_the_plane_is_what_it_shows():
+    several = [
+        rows("random", [20, 40], [0.5, 0.8], learner="probe"),
+        rows("margin", [20, 100], [0.5, 0.91], learner="probe"),
+    ]
+    title = figures.plane(pd.concat(several)).layout.title.text
+    assert title.startswith("<b>margin ends highest, 11.0 points above random, for 2.5 times the looks</b>")
+    worse = [several[0], rows("margin", [20, 100], [0.5, 0.7], learner="probe")]
+    assert "Nobody ends above random choice" in figures.plane(pd.concat(worse)).layout.title.text
+    assert "What a strategy costs" in figures.plane(several[1]).layout.title.text
+
+
 def test_plane_draws_the_ceiling_where_it_is_known(df):
     assert not figures.plane(df).layout.shapes
     (line,) = figures.plane(df, ceiling=0.987).layout.shapes
