@@ -16,9 +16,12 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
-import anywidget
-
 from alkit.store import StoreError
+
+try:
+    import anywidget
+except ImportError as error:
+    raise ImportError("the widget needs anywidget: install 'alkit[label]' (or anywidget)") from error
 
 if TYPE_CHECKING:
     from alkit.labelling.session import Session

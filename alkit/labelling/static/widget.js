@@ -139,6 +139,7 @@ class Page {
     this.state = null;
     this.onScreen = null; // the question whose picture is on the screen
     this.undos = 0; // wanted, not yet sent
+    this.size = 640; // px, of the frame of the picture
     this.known = 0; // when the kernel last said something, and was last asked how far its fit is, in ms
     this.polled = 0;
     this.outbox = new Outbox(this);
@@ -340,8 +341,8 @@ class Page {
     const open = this.state.questions.filter((one) => !this.outbox.answered(one));
     const looked = open.find((one) => one.number === this.onScreen?.number && one.path === this.onScreen.path);
     const next = this.outbox.undoing ? undefined : looked ?? open[0];
-    const size = Math.max(this.frame.clientWidth, this.frame.clientHeight) * (window.devicePixelRatio || 1);
-    const longest = 128 * Math.ceil(size / 128);
+    this.size = Math.max(this.frame.clientWidth, this.frame.clientHeight) || this.size; // 0 where it is scrolled out of sight
+    const longest = 128 * Math.ceil((this.size * (window.devicePixelRatio || 1)) / 128);
     this.pictures.want([...new Set([...open.map((one) => one.position), ...this.state.upcoming])], longest);
     const picture = next && this.pictures.nodes.get(next.position);
     if (!picture) this.shown = null;
