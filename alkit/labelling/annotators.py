@@ -19,7 +19,7 @@ from alkit.labelling.answers import AMBIGUOUS, NOT_MINE
 from alkit.labelling.session import Question, Session
 from alkit.options import Range, check_value
 
-NEAREST = 5  # neighbours by pixels, most of whom have another class where an image is hard
+NEAREST, OTHERS = 5, 2  # neighbours by pixels, and how many of them have another class where an image is hard
 
 
 def write_folder(benchmark: Benchmark, folder: str | Path, count: int | None = None) -> Path:
@@ -42,8 +42,8 @@ class Scripted:
     """Answers questions from what is known: a `Benchmark` in a folder by `write_folder`, or answers by path.
 
     `error`: share of the images that it gets wrong, naming another class. `ambiguous_when_hard`: it calls an iD image
-    ambiguous when most of the iD images nearest to it by pixels are of other classes. What it says of an image is
-    always the same, whenever it is asked.
+    ambiguous when two or more of the five iD images nearest to it by pixels are of other classes. What it says of an
+    image is always the same, whenever it is asked.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ def word(answer: Answer, classes: tuple[str, ...]) -> str:
 
 
 def hard_images(benchmark: Benchmark) -> frozenset[int]:
-    """Pool positions of iD images most of whose nearest iD images, by pixels, are of other classes."""
+    """Pool positions of iD images that have two or more of other classes among the five nearest by pixels."""
     pool = benchmark.pool
     rows = np.flatnonzero(pool.category_N == ID)
     pixels = pool.images_NCHW[rows].reshape(len(rows), -1).astype(np.float32)
-    near = NearestNeighbors(n_neighbors=min(NEAREST + 1, len(rows))).fit(pixels).kneighbors(return_distance=False)
+    near = NearestNeighbors(n_neighbors=min(NEAREST, len(rows) - 1)).fit(pixels).kneighbors(return_distance=False)
     labels = pool.labels_N[rows]
-    return frozenset(rows[(labels[near] != labels[:, None]).mean(1) > 0.5].tolist())
+    return frozenset(rows[(labels[near] != labels[:, None]).sum(1) >= OTHERS].tolist())
 
 
 def run(session: Session, annotator: Callable[[Question], str], n: int | None = None) -> int:

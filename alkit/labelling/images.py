@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.spatial import KDTree
-from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import randomized_svd
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm import tqdm
 
@@ -31,7 +31,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no EPS: Pillow
 MOST_BYTES, MOST_PIXELS = 1 << 28, 1 << 26  # of a file, and of a picture: 64 million take 256 MB
 SMALL = 32  # px of the pictures for the map, and to find near duplicates by
 PLAIN = 256 * 256  # pixels up to which a picture is sent without loss
-DIRECTIONS = 16  # in which near duplicates are looked for first
+DIRECTIONS, SAMPLE = 16, 2000  # in which near duplicates are looked for first, and the images that these are made from
 CHUNK = 512  # images that are decoded between two writes to disk
 MIME = "image/webp"
 RECORD = np.dtype([("id", "u1", 32), ("rgb", "u1", (3, SMALL, SMALL))])
@@ -331,8 +331,9 @@ def near_duplicates(features_ND: np.ndarray, above: float = 0.999) -> list[np.nd
     unit_ND = normalize(np.asarray(features_ND, np.float32))
     taken, groups, reach = ~unit_ND.any(1), [], np.sqrt(2 - 2 * above)
     # unit vectors of such a cosine are less than `reach` apart, and no farther in a projection: look at those near it
-    few = min(DIRECTIONS, *unit_ND.shape)
-    flat_Nd = PCA(few, svd_solver="covariance_eigh").fit_transform(unit_ND) if few > 1 else unit_ND[:, :1]
+    some = unit_ND[:: -(-len(unit_ND) // SAMPLE)]
+    directions_dD = randomized_svd(some - some.mean(0), min(DIRECTIONS, *some.shape), random_state=0)[2]
+    flat_Nd = unit_ND @ directions_dD.T
     tree = KDTree(flat_Nd)
     for first in np.flatnonzero(~taken).tolist():
         if taken[first]:

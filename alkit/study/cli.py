@@ -1,14 +1,18 @@
-"""The command line: python -m alkit run | sweep | table | explore | data | clean"""
+"""The command line: python -m alkit run | sweep | table | explore | label | data | clean"""
 
 import argparse
+import getpass
+import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 from alkit import __version__, plain_yaml
 from alkit.paths import checkout, runs_folder
-from alkit.store import StoreError
-from alkit.study.batch.processes import INTERRUPTED
+from alkit.store import StoreError, writable
+from alkit.study.batch.processes import INTERRUPTED, MASKS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,6 +64,17 @@ def parser() -> argparse.ArgumentParser:
     explore.add_argument("--seed", type=int, default=0)
     explore.add_argument("--into", type=Path, metavar="FILE", help="the page (default: among the figures of the runs)")
     explore.set_defaults(do=explore_)
+
+    label = commands.add_parser("label", help="label your own images, in JupyterLab", description=label_.__doc__)
+    label.add_argument("folder", type=Path, help="of your images; it is never written to")
+    label.add_argument("--classes", nargs="+", required=True, metavar="NAME", help="what you want to tell apart")
+    label.add_argument("--features", default="efficientnet_lite0", help="or contrastive, or a file.npy: see notebook 8")
+    label.add_argument("--strategy", default="cautious_coverage", help="in whose order you are asked")
+    label.add_argument("--budget", type=int, default=0, metavar="LOOKS", help="default: no end")
+    label.add_argument("--annotator", default="", metavar="YOU", help="default: your name on this machine")
+    label.add_argument("--into", type=Path, metavar="FOLDER", help="keeps the answers (default: FOLDER-labels)")
+    label.add_argument("--no-browser", action="store_true", help="only print the address")
+    label.set_defaults(do=label_)
 
     data = commands.add_parser("data", help="list the sources of images, or build some", description=data_.__doc__)
     data.add_argument(
@@ -227,6 +242,48 @@ def explore_(args) -> int:
         print("alkit: no run of this seed is finished, so the page shows no purchases; run 04 first", file=sys.stderr)
     print(path)
     return 0
+
+
+def label_(args) -> int:
+    """Open notebook 8 in JupyterLab, with your folder and classes: an image at a time, an answer by one key each.
+
+    Answers are kept beside the folder, in FOLDER-labels, each on the disk before the next image is shown. The same
+    command goes on at the same question.
+    """
+    notebook = label_notebook(args)
+    command = [sys.executable, "-m", "jupyterlab", str(notebook), *(["--no-browser"] if args.no_browser else [])]
+    if not MASKS:
+        return subprocess.call(command)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # JupyterLab asks before it ends
+    os.execv(command[0], command)
+
+
+def label_notebook(args) -> Path:
+    """A copy of notebook 8 in the session's folder, with the command's values. ValueError for bad ones."""
+    from alkit import labelling
+    from alkit.labelling.images import outside
+    from alkit.labelling.learning import check_strategy, learner_of
+    from alkit.labelling.session import checked_classes
+    from alkit.study.batch import notebook_runs
+
+    folder = args.folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}; name the one that holds your images")
+    check_strategy(args.strategy, learner_of(args.features)[0])
+    where = outside((args.into or labelling.default_keep(folder)).expanduser().resolve(), folder)
+    features = args.features
+    if features.endswith(".npy"):
+        features = str(Path(features).expanduser().resolve())
+    given = {
+        "folder": str(folder),
+        "classes": list(checked_classes(args.classes)),
+        "features": features,
+        "strategy": args.strategy,
+        "budget": args.budget,
+        "annotator": args.annotator or getpass.getuser(),
+        "where": str(where),
+    }
+    return notebook_runs.copied(notebook_runs.find("08"), writable(where, "--into") / "label.ipynb", given)
 
 
 def data_(args) -> int:

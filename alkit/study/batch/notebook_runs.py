@@ -5,6 +5,7 @@ This module does not load PyTorch (half a GB), so that the process that waits fo
 
 import ast
 import io
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -135,6 +136,26 @@ def check_names(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
 def check_apart(paths: Iterable[Path], given: dict) -> dict[Path, dict]:
     """`check` in a process of its own, which loads PyTorch in the place of this one."""
     return processes.apart(__name__, "check", list(paths), given)
+
+
+def copied(notebook: Path, copy: Path, given: dict) -> Path:
+    """A copy of the notebook with these parameters, to be worked in; one that is there is kept, with new parameters.
+
+    Its links hold from where it lies; pictures of MixDigits are left out.
+    """
+    given = check_names([notebook], given)[notebook]
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    from alkit.study.batch import publish
+
+    fresh = not copy.exists()
+    made = parameterize_notebook(load_notebook_node(str(notebook if fresh else copy)), given)
+    write_atomic(copy, json.dumps(made).encode())
+    if fresh:
+        publish.drop_pictures(copy)
+        publish.relink(copy, places.NOTEBOOKS, targets=copy.parent)
+    return copy
 
 
 def execute(notebook: Path, output: Path, given: dict) -> None:
