@@ -55,8 +55,8 @@ def class_keys(classes: tuple[str, ...]) -> list[dict]:
 class LabelWidget(anywidget.AnyWidget):
     """Shows the questions of a session one by one and saves what is answered; `session` is open and stays the caller's.
 
-    Works in JupyterLab 4, Notebook 7, VS Code and Colab. Answers are the session's: a second widget, a reloaded page
-    or a new kernel goes on at the same question.
+    By anywidget, which needs no extension in JupyterLab 4, Notebook 7, VS Code or Colab. Answers are the session's: a
+    second widget, a reloaded page or a new kernel goes on at the same question.
     """
 
     _esm = STATIC / "widget.js"
@@ -98,13 +98,18 @@ class LabelWidget(anywidget.AnyWidget):
 
     def _answer(self, message: dict) -> dict:
         """Save an answer; one that was saved before is acknowledged again. Refused where another image is asked now."""
-        number = message["number"]
-        if any(one.number == number and one.path != message["path"] for one in self._session.questions(QUESTIONS)):
+        number, path, answer = message["number"], message["path"], message["answer"]
+        in_hand = {question.number: question.path for question in self._session.questions(QUESTIONS)}
+        if in_hand.get(number, path) != path:
             return {"ack": message["id"], "refused": "another image is asked under its number"}
         try:
-            self._session.answer(number, message["answer"])
+            self._session.answer(number, answer)
         except ValueError as error:
             return {"ack": message["id"], "refused": str(error)}
+        if number not in in_hand:  # answered before: by this message, or by another page or cell
+            stands = {row["path"]: row["answer"] for row in self._session.labels()}.get(path, answer)
+            if stands != answer:
+                return {"ack": message["id"], "refused": f"its answer is “{stands}” already"}
         return {"ack": message["id"]}
 
     def _undo(self, message: dict) -> dict:

@@ -74,6 +74,9 @@ class FakeSession:
         """The answers that stand, by position."""
         return {question.position: answer for question, answer in self.given.values()}
 
+    def labels(self):
+        return [{"path": question.path, "answer": answer} for question, answer in self.given.values()]
+
     def free(self):
         put = [*(question for question, _ in self.given.values()), *self.waiting]
         return sorted(set(range(self.budget)) - {question.position for question in put})

@@ -100,10 +100,12 @@ def open_notebook(page, address):
 
 
 def run_cell(page, number=0):
-    """Run one cell of the notebook. A click just after the notebook has opened can be lost: then once more."""
+    """Run one cell of the notebook. A click just after it has opened can be lost or end in a dialog: then once more."""
     prompt = page.locator(".jp-Notebook .jp-Cell .jp-InputPrompt").nth(number)
     before = prompt.text_content()
     for _ in range(60):
+        for button in page.locator(".jp-Dialog .jp-mod-accept").all():
+            button.click()
         prompt.click()
         page.locator('[data-command="notebook:run-cell-and-select-next"]').click()
         page.wait_for_timeout(500)

@@ -58,7 +58,13 @@ def test_an_answer_is_saved_before_it_is_acknowledged(kernel, session):
 def test_an_answer_sent_again_is_acknowledged_and_changes_nothing(kernel, session):
     answer(kernel, 1, "cat")
     kernel.restart()  # as after a kill of the kernel
-    assert "refused" not in answer(kernel, 1, "cow", id="y")
+    assert "refused" not in answer(kernel, 1, "cat", id="y")
+    assert session.answers() == {0: "cat"}
+
+
+def test_another_answer_to_what_is_answered_is_not_called_saved(kernel, session):
+    answer(kernel, 1, "cat")  # by another page, or in another cell
+    assert answer(kernel, 1, "cow", id="y")["refused"] == "its answer is “cat” already"
     assert session.answers() == {0: "cat"}
 
 
