@@ -277,7 +277,7 @@ class Session:
             self._journal.answer(number, answer, self.annotator)
             self.book.take(self._journal.asked[number], answer)
             self._since += 1
-            if self._since >= self.stage_looks:
+            if self._fit_due():
                 self._start_fit()
             return number
 
@@ -308,6 +308,10 @@ class Session:
             return [position for position in (*behind, *ahead) if position is not None][:n]
 
     # learning
+
+    def _fit_due(self) -> bool:
+        """Whether a stage has ended, or the session has and its last answers are not learned."""
+        return self._since >= self.stage_looks or bool(self._since > 0 and self.finished)
 
     def _start_fit(self) -> None:
         """Begin a fit in a thread, where none is running."""
@@ -344,7 +348,7 @@ class Session:
             trouble = f"the classifier could not be fitted: {error}"
         with self._state:
             self._thread, self._progress, self._trouble = None, 1.0, trouble
-            if self._open and self._since >= self.stage_looks:
+            if self._open and self._fit_due():
                 self._start_fit()
 
     def wait(self) -> None:

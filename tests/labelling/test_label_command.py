@@ -89,5 +89,5 @@ def test_whole_notebook_runs_on_a_folder_of_ones_own_before_and_after_answers(tm
             session.answer(session.question().number, np.array(["0", "1", "2", "not mine"])[number % 4])
     papermill.execute_notebook(str(copy), str(tmp_path / "second.ipynb"), progress_bar=False)
     text = (tmp_path / "second.ipynb").read_text()
-    assert "answers from earlier: 30" in text and "widget-view" in text
+    assert "answers from earlier: 30 " in text and "widget-view" in text
     assert (copy.parent / "labels.csv").read_text().count("\n") == 31 and (copy.parent / "predictions.csv").exists()

@@ -264,12 +264,12 @@ def test_share_of_tests_is_drawn_and_held_out_until_the_last_fit(tmp_path, monke
 
 
 def test_the_last_fit_comes_by_itself_when_the_budget_is_spent(tmp_path, monkeypatch):
-    with session_of(tmp_path, budget=20) as session:
+    with session_of(tmp_path, budget=25) as session:
         learned = []
         real = session.learning.probs
         monkeypatch.setattr(session.learning, "probs", lambda codes, stage: learned.append(codes) or real(codes, stage))
         labelling.run(session, truth)
-        assert [int((codes >= 0).sum()) for codes in learned] == [20]
+        assert [int((codes >= 0).sum()) for codes in learned] == [25]
 
 
 def test_no_test_is_drawn_where_none_is_wanted(tmp_path):
