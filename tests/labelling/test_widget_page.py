@@ -76,6 +76,7 @@ def test_help_lists_the_keys_and_the_opinion_is_hidden_until_asked_for(browser):
         press(page, ".")
         page.wait_for_selector(".opinion:has-text('There is no classifier yet.')")
         press(page, "111")
+        ready(page)
         assert not opinion.is_visible()  # hidden again at the next image
         assert not any("opinion" in one for one in page.evaluate("posted.slice(-6).map((one) => one.kind)"))
         press(page, ".")
@@ -88,7 +89,7 @@ def test_help_lists_the_keys_and_the_opinion_is_hidden_until_asked_for(browser):
 def test_twenty_keys_in_two_seconds_all_arrive_each_for_the_picture_on_the_screen(browser):
     """With a kernel that takes 0.3 s to answer."""
     with opened(browser, FakeSession("where", size=(64, 48))) as (page, session, _, _said):
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(400)
         page.evaluate(SEEN)
         page.evaluate("lag = 150")
         focus(page)
@@ -106,7 +107,7 @@ def test_twenty_keys_in_two_seconds_all_arrive_each_for_the_picture_on_the_scree
 
 def test_a_key_is_not_taken_while_the_next_image_is_not_there(browser):
     with opened(browser) as (page, session, kernel, _said):
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(400)
         page.evaluate("fault = 'away'")  # no picture beyond those loaded ahead, no question beyond those in hand
         focus(page)
         press(page, "1" * QUESTIONS)
