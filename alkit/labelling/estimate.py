@@ -8,7 +8,7 @@ each answer counts by how many images it stands for (Kossen et al. 2021, arXiv 2
 - Classifier and strategy never see the answer to a test before the session's last fit: not as a label, nor as an image
   that is covered already. It is merely no candidate any more (`View.candidates_N`).
 - A bought label counts by a classifier that did not learn it (`out_of_fold`). The classifier's own word on what it has
-  learned would say up to 3 points too much, and the images left over are easier than the pool.
+  learned would say 1 to 4 points too much, and the images left over are easier than the pool.
 
 What is estimated is thus the accuracy on images of the pool that were not learned. It is that of the classifier without
 tests; the last fit, which learns them too, is as good or a little better. All functions are of arrays, without state.

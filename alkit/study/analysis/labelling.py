@@ -302,7 +302,7 @@ def stopped(rows: pd.DataFrame) -> pd.DataFrame:
     return groups.mean().assign(left_most=groups["left"].max(), runs=groups.size())
 
 
-RUNS = {"estimates": 200, "stopping": 40}
+RUNS = {"estimates": 200, "stopping": 20}
 FIRST_SEED = 20  # seeds from 1000 on were looked at while choosing
 
 

@@ -17,7 +17,7 @@ ESTIMATORS = {  # name, colour, symbol
     "naive": ("bought labels, not weighted", PALETTE[11], "square"),
 }
 NAMES = {"mixdigits": "MixDigits", "mixmnist": "MixMNIST", "mixcifar60": "MixCIFAR60"}
-OFFSET = 2.6  # between the marks of one number of tests
+OFFSET = 4  # between the marks of one number of tests
 WANTED = (85, 95)
 
 
@@ -35,8 +35,6 @@ def estimate_coverage(tables: Mapping[str, pd.DataFrame], *, test_every: int = 1
         rows = rows[rows["test_every"] == test_every]
         found = coverage(rows).loc[test_every]
         runs |= set(found["runs"])
-        fig.add_hrect(*WANTED, row=1, col=column, fillcolor=transparent(TEXT, 0.18), line_width=0, layer="below")
-        fig.add_hline(0, row=2, col=column, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
         for place, (name, (label, colour, symbol)) in enumerate(ESTIMATORS.items()):
             own = found.xs(name, level="estimator")
             x = own.index + OFFSET * (place - 1)
@@ -59,6 +57,8 @@ def estimate_coverage(tables: Mapping[str, pd.DataFrame], *, test_every: int = 1
                     showlegend=False, hovertemplate="%{y:+.1f} points<extra>" + label + "</extra>", **style,
                 ), row=2, col=column,
             )  # fmt: skip
+        fig.add_hrect(*WANTED, row=1, col=column, fillcolor=transparent(TEXT, 0.18), line_width=0, layer="below")
+        fig.add_hline(0, row=2, col=column, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
     fig.update_xaxes(tickvals=sorted(found.index.unique(level="tests")), showgrid=False)
     fig.update_xaxes(title_text="test questions", row=2)
     fig.update_yaxes(range=[-4, 104], row=1)

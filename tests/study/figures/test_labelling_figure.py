@@ -33,6 +33,8 @@ def test_marks_are_the_share_of_runs_and_the_median_error():
     naive = [trace for trace in fig.data if trace.name == "bought labels, not weighted"]
     assert np.allclose(naive[0].y, 0) and np.allclose(naive[1].y, -20)
     assert sum(bool(trace.showlegend) for trace in fig.data) == 3
+    bands = [(shape.y0, shape.y1) for shape in fig.layout.shapes]
+    assert bands.count((85, 95)) == 2 and bands.count((0, 0)) == 2
     assert "40 simulated sessions" in fig.layout.title.text
 
 
