@@ -26,6 +26,7 @@ from alkit.store import Cache, StoreError, sha256, writable, write_atomic
 
 CONTRASTIVE_SIDE = 32  # px of the images that `contrastive` features are trained on
 STAGES_AHEAD = 3  # stages of questions that an order holds: the person goes on while the next is made
+COMPONENTS = 256  # that the learner `pretrained` takes where nothing else is said
 SAMPLE = 64  # images that the time of the features is measured on
 
 
@@ -58,6 +59,8 @@ class Learning:
     ):
         self.strategy, self.n_classes, self.seed = strategy, n_classes, seed
         name, options = learner_of(features)
+        if name == "pretrained" and len(images) <= COMPONENTS:  # too few for principal components: all dimensions
+            options["dimensions"] = 0
         check_strategy(strategy, name)
         setting = setting_of(images, n_classes, features, seed, recipe=recipe, side=side, progress=progress)
         self.learner = learners.get(name, options)(setting, **options)

