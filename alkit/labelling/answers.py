@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -217,3 +218,14 @@ def holder(folder: Path) -> str:
         return f"process {who['pid']} on {who['host']} since {who['since']}"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"
+
+
+def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple. ValueError where they are no distinct, non-empty texts, or one is an answer's own word."""
+    if isinstance(classes, str) or not classes or not all(isinstance(name, str) and name.strip() for name in classes):
+        raise ValueError(f'classes must be a list of names, such as ["cat", "dog"], got {classes!r}')
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"classes must have names of their own, got {list(classes)}")
+    if taken := {AMBIGUOUS, NOT_MINE, SKIP} & set(classes):
+        raise ValueError(f"{', '.join(sorted(taken))} is an answer for images of no class; call that class otherwise")
+    return tuple(classes)

@@ -20,7 +20,7 @@ from alkit.options import Range, check_value
 from alkit.store import StoreError, csv_bytes, write_atomic
 
 FOLDS = 5  # to predict each answer by a classifier that has not learned it
-TILE, COLUMNS, CAPTION = 160, 6, 36  # px and number of the pictures of a contact sheet, px of the text under each
+TILE, COLUMNS, CAPTION = 160, 6, 52  # px and number of the pictures of a contact sheet, px of the text under each
 
 
 def _place(session: Session, path: str | Path | None, name: str) -> Path:
@@ -116,10 +116,13 @@ def contact_sheet(session: Session, path: str | Path | None = None, most: int = 
         x, y = number % COLUMNS * TILE, number // COLUMNS * (TILE + CAPTION)
         image = opened(session.images.bytes_of(row["position"]), TILE)
         scale = (TILE - 8) / max(image.size)
-        image = image.resize([max(1, round(length * scale)) for length in image.size])
+        how = Image.Resampling.NEAREST if scale > 4 else Image.Resampling.BICUBIC  # a few pixels are shown as pixels
+        image = image.resize([max(1, round(length * scale)) for length in image.size], how)
         sheet.paste(image, (x + (TILE - image.width) // 2, y + (TILE - image.height) // 2))
-        draw.text((x + 4, y + TILE), f"answered {row['answer']}"[:30], "black")
-        draw.text((x + 4, y + TILE + 14), f"predicted {row['predicted']}"[:30], "black")
+        predicted = "no class" if row["predicted"] == JUNK else row["predicted"]
+        lines = (f"answered {row['answer']}", f"predicted {predicted}", Path(row["path"]).name)
+        for line, text in enumerate(lines):
+            draw.text((x + 4, y + TILE + 14 * line), text[:28], "black")
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_atomic(path, buffer.getvalue())

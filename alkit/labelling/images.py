@@ -185,7 +185,8 @@ def _looked_at(folder: Path, keep: Path, progress: bool) -> dict[str, list]:
             found[path] = entry
         else:
             todo.append((path, size, time))
-    for start in tqdm(range(0, len(todo), CHUNK), "looking at images", unit_scale=CHUNK, disable=not progress):
+    bar = tqdm(total=len(todo), desc="looking at images", unit="image", disable=not progress, mininterval=2)
+    for start in range(0, len(todo), CHUNK):
         part, made = todo[start : start + CHUNK], {}
         for (path, size, time), (entry, rgb) in zip(
             part, map_in_threads(lambda one: look_at(folder / one[0]), part), strict=True
@@ -196,6 +197,8 @@ def _looked_at(folder: Path, keep: Path, progress: bool) -> dict[str, list]:
         small.append(list(made.items()))
         kept |= set(made)
         write_atomic(index_file, json.dumps(found).encode())
+        bar.update(len(part))
+    bar.close()
     if not todo and found != known:
         write_atomic(index_file, json.dumps(found).encode())
     return found

@@ -25,7 +25,7 @@ from alkit.benchmarks import AMBIGUOUS as KIND_AMBIGUOUS
 from alkit.benchmarks import ID, OOD
 from alkit.experiment.oracle import Answer
 from alkit.labelling import images as pictures
-from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP, Asked, Journal
+from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP, Asked, Journal, checked_classes
 from alkit.labelling.book import Book
 from alkit.labelling.curve import Curve, Judgement
 from alkit.labelling.estimate import Estimate, draw, proposal
@@ -469,14 +469,3 @@ class Session:
 
     def __exit__(self, *_):
         self.close()
-
-
-def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """The names as a tuple. ValueError where they are no distinct, non-empty texts, or one is an answer's own word."""
-    if isinstance(classes, str) or not classes or not all(isinstance(name, str) and name.strip() for name in classes):
-        raise ValueError(f'classes must be a list of names, such as ["cat", "dog"], got {classes!r}')
-    if len(set(classes)) < len(classes):
-        raise ValueError(f"classes must have names of their own, got {list(classes)}")
-    if taken := {AMBIGUOUS, NOT_MINE, SKIP} & set(classes):
-        raise ValueError(f"{', '.join(sorted(taken))} is an answer for images of no class; call that class otherwise")
-    return tuple(classes)

@@ -261,9 +261,9 @@ def label_(args) -> int:
 def label_notebook(args) -> Path:
     """A copy of notebook 8 in the session's folder, with the command's values. ValueError for bad ones."""
     from alkit import labelling
+    from alkit.labelling.answers import checked_classes
     from alkit.labelling.images import outside
     from alkit.labelling.learning import check_strategy, learner_of
-    from alkit.labelling.session import checked_classes
     from alkit.study.batch import notebook_runs
 
     folder = args.folder.expanduser().resolve()
