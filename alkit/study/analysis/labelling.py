@@ -29,7 +29,7 @@ from alkit.labelling.estimate import Answers, Estimate
 from alkit.learners.base import labelled_rows
 from alkit.runtime import default_device, resident, threads
 
-TOLERANCE = 1e-3  # of the regression: a twentieth of the learners' time, and the same classes for 99 % of the images
+TOLERANCE = 1e-3  # of the regression: a seventh of the learners' time, and the same class for 97 % of images or more
 
 
 @dataclass(frozen=True)

@@ -124,3 +124,24 @@ def test_committed_truth_is_near_the_test_set_and_what_was_learned_is_not(estima
     found = pd.concat(estimates)
     assert (found["truth"] - found["test_accuracy"]).abs().max() < 0.008
     assert (found["learned"] - found["truth"]).between(0.005, 0.045).all()
+
+
+def test_committed_rules_save_looks_or_leave_accuracy_as_texts_say():
+    found = {name: labelling.stopped(rows) for name, rows in labelling.read("stopping").items()}
+    assert all((table["runs"] == 20).all() for table in found.values())
+    joint = pd.concat(found)
+    assert (joint.xs("kappa 0.99", level=1)["stopped"] == 0).all()  # predictions about junk never settle
+    ours = joint.xs("ours", level=1)
+    assert ours["left"].max() < 1.2 and ours.loc["mixdigits", "saved"] > 0.2
+    assert (
+        joint.loc[("mixdigits", "uncertainty 0.65"), "left"]
+        < 1
+        < 10
+        < joint.loc[("mixmnist", "uncertainty 0.65"), "left"]
+    )
+
+
+def test_committed_intervals_of_the_last_gain_hold_the_true_one():
+    for rows in labelling.read("stopping").values():
+        told = rows.dropna(subset="last")
+        assert 0.85 <= told["last_true"].between(told["last_low"], told["last_high"]).mean() <= 0.97
