@@ -69,8 +69,10 @@ class Journal:
         try:
             who = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
             write_atomic(folder / "holder.json", json.dumps(who).encode())
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            binary = getattr(os, "O_BINARY", 0)  # Windows would write two bytes at the end of a line
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | binary, 0o644)
             self._held.callback(os.close, self._file)
+            sync_folder(folder)
             self._length = self._replay()
             os.ftruncate(self._file, self._length)  # what a kill left half-written
         except OSError as error:
@@ -204,6 +206,16 @@ def write_all(file: int, data: bytes) -> None:
     """Write all of `data`, in as many pieces as the system takes it."""
     while data:
         data = data[os.write(file, data) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of the folder's files on the disk, where the system has a way to ask for that."""
+    if hasattr(os, "O_DIRECTORY"):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def now() -> str:

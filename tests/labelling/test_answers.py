@@ -160,6 +160,14 @@ def test_answer_is_on_the_disk_before_it_counts(journal, monkeypatch):
     assert synced == [1]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="this system does not tell what a descriptor is of")
+def test_name_of_a_new_journal_is_on_the_disk_too(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    Journal(tmp_path / "session").close()
+    assert str((tmp_path / "session").resolve()) in synced
+
+
 def hold(folder, ready, done):
     journal = Journal(folder)
     ready.set()
