@@ -251,7 +251,9 @@ def label_(args) -> int:
     command goes on at the same question.
     """
     notebook = label_notebook(args)
-    command = [sys.executable, "-m", "jupyterlab", str(notebook), *(["--no-browser"] if args.no_browser else [])]
+    opened = f"--LabApp.default_url=/lab/tree/{notebook.name}"  # also at the address that is printed
+    command = [sys.executable, "-m", "jupyterlab", str(notebook), opened]
+    command += ["--no-browser"] if args.no_browser else []
     if not MASKS:
         return subprocess.call(command)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # JupyterLab asks before it ends

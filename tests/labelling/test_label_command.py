@@ -37,7 +37,8 @@ def test_notebook_is_opened_with_folder_and_classes_and_goes_on_with_others(tmp_
     folder = folder_of_digits(tmp_path, 4)
     label(folder, "--classes", "a cat", 'dog "x"', "--no-browser")
     copy = tmp_path / "images-labels" / "label.ipynb"
-    assert started == [[sys.executable, "-m", "jupyterlab", str(copy), "--no-browser"]]
+    opened = "--LabApp.default_url=/lab/tree/label.ipynb"
+    assert started == [[sys.executable, "-m", "jupyterlab", str(copy), opened, "--no-browser"]]
     notebook = nbformat.read(copy, as_version=4)
     nbformat.validate(notebook)
     values = values_of(notebook)
