@@ -20,7 +20,12 @@ METHODS = (
 )
 
 
-VARIANTS = ("distance_cl(radius=0.1)", "distance_cl(clusters_per_class=3)", "similar(objective=logdetcmi)")
+VARIANTS = (  # that tables show beside the defaults
+    "distance_cl(radius=0.1)",
+    "distance_cl(clusters_per_class=3)",
+    "similar(objective=logdetcmi)",
+    "alfa_mix(variant=code)",
+)
 
 
 MOST_CELLS = 100_000  # that are made at once

@@ -36,9 +36,9 @@ UNTIL = "0.1.0"  # tables of this version were made before development seeds wer
 SWEEPS = paths.ROOT / "notebooks" / "sweeps"
 
 
-# What is compared is of one version: a learner of another is another learner, whatever its name. Tables that later
-# versions made so far (a gate from all labelled junk, new nets) are too few to compare and stand alone.
-COMPARED = "0.1.0"
+# What is compared is of one version: a learner of another is another learner, whatever its name. Pools that are not
+# named here were measured by version 0.1.0; what later ones made of them so far is too little to compare.
+COMPARED = {"mixdigits": "0.2.0"}
 
 
 APART = ("beyond",)  # names of tables of one strategy's ablations, which stand in no comparison of strategies
@@ -47,7 +47,7 @@ APART = ("beyond",)  # names of tables of one strategy's ablations, which stand 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
     """The committed result tables of `benchmark` at `profile` by file name; {} where there are none.
 
-    Left out: tables named in `APART`, those of another version than `COMPARED`, and `development_runs`. With `own`,
+    Left out: tables named in `APART`, those of another version than `compared`, and `development_runs`. With `own`,
     also the tables among the runs ("runs/..."), and as "finished cells" what is on disk without a table, all with
     every seed. StoreError for one that is damaged.
     """
@@ -59,12 +59,17 @@ def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.D
                 continue
             file = place + label(benchmark, profile, name)
             table = read_results(folder, benchmark, profile, name)
-            if not place and set(table["version"]) != {COMPARED}:
+            if not place and set(table["version"]) != {compared(benchmark)}:
                 continue
             found[file] = table if place else table.drop(development_runs(table).index)
     if own and (rows := list(_cells(benchmark, profile))):
         found["finished cells"] = pd.DataFrame(rows, columns=COLUMNS)
     return found
+
+
+def compared(benchmark: str) -> str:
+    """The version whose tables of `benchmark` are compared."""
+    return COMPARED.get(benchmark, UNTIL)
 
 
 def _cells(benchmark: str, profile: str) -> Iterator[dict]:
