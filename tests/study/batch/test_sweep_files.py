@@ -23,7 +23,7 @@ SEEDS = {  # learner -> seeds of every strategy
 
 
 AGAIN = {  # sweeps of version 0.2.0, and the committed tables that hold some of their cells
-    "mixdigits": tuple(f"mixdigits-laptop-{name}" for name in ("strategies", "gates", "supervised", "contrastive")),
+    "mixdigits": tuple(f"mixdigits-laptop-{name}" for name in ("strategies", "gates", "supervised", "contrastive", "pretrained")),
     "mixmnist_again": ("mixmnist-paper-supervised", "mixmnist-laptop-gates"),
     "mixcifar60_pretrained": (f"{CIFAR}-paper-pretrained",),
 }
@@ -73,6 +73,7 @@ def test_sweep_of_mixdigits_runs_every_strategy_with_both_gates_and_some_on_the_
     assert len(plain) == len(acquisition.STRATEGIES) + len(VARIANTS) + 2 and {*plain.values(), *gated.values()} == {11}
     assert set(runs["supervised", None].values()) == {5} and len(runs["supervised", None]) == 14
     assert set(runs["contrastive", None].values()) == {3} and len(runs["contrastive", None]) == 6
+    assert set(runs["pretrained", None].values()) == {11} and len(runs["pretrained", None]) == 6
 
 
 def test_the_sweep_of_our_own_strategy_leaves_out_every_ingredient_and_pays_for_the_first_labels_both_ways():
