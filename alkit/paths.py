@@ -1,14 +1,17 @@
 """Where things are: the checkout, runs, data, notebooks and figures."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
+from alkit.options import closest
 from alkit.store import StoreError, writable
 
 ROOT = Path(__file__).resolve().parent.parent  # of the checkout, where there is one
 NOTEBOOKS = ROOT / "notebooks"
 IN_CHECKOUT = (ROOT / "pyproject.toml").is_file()
+OWN = "own"  # what the names of pools of one's own begin with, as in "own-mine"
 
 
 def checkout(what: str) -> Path:
@@ -33,6 +36,31 @@ def data_folder(folder: Path | str | None = None) -> Path:
     if folder := folder or os.environ.get("ALKIT_DATA"):
         return Path(folder).expanduser().resolve()
     return user_cache()
+
+
+def pools_folder(folder: Path | str | None = None) -> Path:
+    """Where pools of one's own are kept, a file each: `pools/` in the data folder."""
+    return data_folder(folder) / "pools"
+
+
+def own_pools(folder: Path | str | None = None) -> list[str]:
+    """The names of the pools of one's own, such as "own-mine", in alphabetical order."""
+    return sorted(f"{OWN}-{path.stem}" for path in pools_folder(folder).glob("*.npz") if is_pool_name(path.stem))
+
+
+def is_pool_name(name: str) -> bool:
+    """Whether a pool may be called that: what follows "own-" is of small letters, digits and _."""
+    return re.fullmatch(r"[a-z0-9_]+", name) is not None
+
+
+def own_pool(benchmark: str, folder: Path | str | None = None) -> Path:
+    """The file of a pool of one's own, such as "own-mine"; ValueError, with all names, where there is no such pool."""
+    known = own_pools(folder)
+    if benchmark not in known:
+        listed = ", ".join(known) or "none; notebook 8 and labelling.save_benchmark make them"
+        where = pools_folder(folder)
+        raise ValueError(f"there is no pool {benchmark!r}{closest(benchmark, known)} in {where}; there are: {listed}")
+    return pools_folder(folder) / f"{benchmark.partition('-')[2]}.npz"
 
 
 def user_cache() -> Path:

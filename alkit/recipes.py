@@ -5,10 +5,14 @@
 `paper` in nothing but the values listed here, so there is one code path.
 """
 
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, get_type_hints
 
+from alkit import paths
 from alkit.options import Range, check_name, check_value, closest, fits
+from alkit.store import StoreError
 
 
 @dataclass(frozen=True)
@@ -181,11 +185,15 @@ def recipe(benchmark: str, profile: str) -> Recipe:
     """The recipe of `benchmark` at `profile`; ValueError with the known names where there is none.
 
     A variant, such as "mixcifar60-scenes-svhn", has the recipe of the benchmark that its name begins with, and those of
-    `QUOTAS_OF` have quotas of their own; at `smoke` these end after two stages, as all do.
+    `QUOTAS_OF` have quotas of their own; at `smoke` these end after two stages, as all do. A pool of one's own, such as
+    "own-mine", has one that fits its size (`_recipe_of_own`); StoreError where its file is damaged.
     """
     family, known = benchmark.partition("-")[0], sorted({name for name, _ in RECIPES})
+    if family == paths.OWN:
+        return _recipe_of_own(benchmark, profile)
     if family not in known:
-        raise ValueError(f"unknown benchmark {benchmark!r}{closest(family, known)}; known: {', '.join(known)}")
+        listed = ", ".join([*known, *paths.own_pools()])
+        raise ValueError(f"unknown benchmark {benchmark!r}{closest(family, known)}; known: {listed}")
     profiles = [name for name in PROFILES if (family, name) in RECIPES]
     if profile not in profiles:
         raise ValueError(
@@ -195,6 +203,33 @@ def recipe(benchmark: str, profile: str) -> Recipe:
     if benchmark in QUOTAS_OF and profile == "smoke":
         found = replace(found, stop_id=found.initial_id + SMOKE_STAGES * found.stage_id)
     return found
+
+
+OWN_STAGES = {"smoke": SMOKE_STAGES, "laptop": 5}  # by the profiles that a pool of one's own has
+SMALL_SIDE = 31  # px: up to it, a pool of one's own is learned as MixDigits is, from 32 px on as MixCIFAR60
+
+
+def _recipe_of_own(benchmark: str, profile: str) -> Recipe:
+    """The recipe of a pool of one's own: from a quarter to half of its iD images, all of the pool, four steps an epoch.
+
+    Few images were labelled, so that the quotas must follow their number. All else is MixDigits' or MixCIFAR60's.
+    """
+    file = paths.own_pool(benchmark)
+    if profile not in OWN_STAGES:
+        said = f"unknown profile {profile!r} of {benchmark}{closest(profile, OWN_STAGES)}"
+        raise ValueError(f"{said}; known: {', '.join(OWN_STAGES)}")
+    import numpy as np  # here, not above: the command line answers at once where no pool is read
+
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            category_N, side = stored["category_N"], stored["test_images_MCHW"].shape[-1]
+    except (OSError, ValueError, LookupError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise StoreError(f"{file} cannot be read: {error}; delete it, and save the pool again") from error
+    found, n_id = RECIPES["mixdigits" if side <= SMALL_SIDE else "mixcifar60", profile], int((category_N == 0).sum())
+    first, last = max(1, n_id // 4), max(1, n_id // 2)
+    stage = max(1, (last - first) // OWN_STAGES[profile])
+    batch = min(found.con_batch, max(2, len(category_N) // 4))
+    return replace(found, share=1.0, initial_id=first, stage_id=stage, stop_id=last, con_batch=batch)
 
 
 QUOTAS = ("initial_id", "stage_id", "stop_id")

@@ -9,7 +9,8 @@
 
 `load("mixdigits")` reads what ships with alkit: it needs no network and no matplotlib. MixMNIST and MixCIFAR60 are
 those of Kim, Kim and Hwang, 2023 (arXiv:2303.14433); their sources are kept in a data folder (`paths.data_folder`), and
-read or downloaded by `sources.catalogue.read`. `assemble` makes a benchmark from images of your own.
+read or downloaded by `sources.catalogue.read`. `assemble` makes a benchmark from images of your own; `own.save` keeps
+it, or what was labelled in notebook 8, as "own-<name>" in the data folder, where `load` finds it in every process.
 """
 
 import inspect
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alkit.benchmarks import blur_check, harder_mixdigits, mixcifar60, mixdigits, mixmnist
+from alkit import paths
+from alkit.benchmarks import blur_check, harder_mixdigits, mixcifar60, mixdigits, mixmnist, own
 from alkit.benchmarks.pool import (
     AMBIGUOUS,
     CATEGORIES,
@@ -58,6 +60,7 @@ __all__ = [
     "mixcifar60",
     "mixdigits",
     "mixmnist",
+    "own",
     "provenance",
     "shortcut",
     "subpool",
@@ -98,8 +101,8 @@ def counts(benchmark: Benchmark) -> list[dict]:
         {"part": "pool", "category": CATEGORIES[int(category)], "source": str(source), "images": int(size)}
         for (category, source), size in zip(pairs.T, sizes, strict=True)
     ]
-    own = [row for row in rows if row["category"] == CATEGORIES[ID]]
-    source = max(own, key=lambda row: row["images"])["source"]  # an annotator's errors call a few others iD
+    with_class = [row for row in rows if row["category"] == CATEGORIES[ID]]
+    source = max(with_class, key=lambda row: row["images"])["source"]  # an annotator's errors call a few others iD
     test = {"part": "test", "category": CATEGORIES[ID], "source": source, "images": len(benchmark.test_labels_M)}
     return [*rows, test]
 
@@ -124,8 +127,14 @@ def provenance(name: str, *, folder: Path | None = None) -> dict:
     return json.loads(str(mixdigits.stored(folder)["provenance"]))
 
 
-BENCHMARKS = {"mixdigits": mixdigits.mixdigits, "mixmnist": mixmnist.mixmnist, "mixcifar60": mixcifar60.mixcifar60}
+BENCHMARKS = {
+    "mixdigits": mixdigits.mixdigits,
+    "mixmnist": mixmnist.mixmnist,
+    "mixcifar60": mixcifar60.mixcifar60,
+    paths.OWN: own.own,
+}
 NAMED = {  # the options that parts of a benchmark's name stand for
     "mixdigits": harder_mixdigits.options,
     "mixcifar60": mixcifar60.variant,
+    paths.OWN: own.variant,
 }

@@ -15,6 +15,7 @@ from alkit.labelling.export import (
     likely_errors,
     map_page,
     predictions_csv,
+    save_benchmark,
     sorted_copies,
 )
 from alkit.labelling.images import Images, default_keep, near_duplicates, scan
@@ -39,6 +40,7 @@ __all__ = [
     "near_duplicates",
     "predictions_csv",
     "run",
+    "save_benchmark",
     "scan",
     "seconds_for",
     "sorted_copies",

@@ -11,12 +11,13 @@ import numpy as np
 
 from alkit import explorer, rng
 from alkit.benchmarks import AMBIGUOUS as KIND_AMBIGUOUS
-from alkit.benchmarks import ID, OOD, Benchmark, Part, assemble
+from alkit.benchmarks import ID, OOD, Benchmark, Part, assemble, own
 from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP
 from alkit.labelling.images import SMALL, opened, outside
 from alkit.labelling.session import JUNK, Session
 from alkit.learners.regression import Regression
 from alkit.options import Range, check_value
+from alkit.paths import OWN, pools_folder
 from alkit.store import StoreError, csv_bytes, write_atomic
 
 FOLDS = 5  # to predict each answer by a classifier that has not learned it
@@ -181,12 +182,8 @@ def folder_names(answers: tuple[str, ...]) -> dict[str, str]:
 def as_benchmark(session: Session, *, test: float = 0.3, side: int = SMALL, name: str = "mine") -> Benchmark:
     """The images with an answer as a benchmark: `test` of each class as its test set, all others its pool.
 
-    Images are RGB of `side` px. To run cells and other notebooks' functions on it:
-
-    >>> benchmarks.BENCHMARKS["mine"] = lambda folder=None: benchmark
-    >>> recipes.RECIPES["mine", "laptop"] = recipes.RECIPES["mixdigits", "laptop"]
-
-    ValueError where a class has fewer than two answers.
+    Images are RGB of `side` px. `save_benchmark` keeps it for cells and for the other notebooks. ValueError where a
+    class has fewer than two answers.
     """
     check_value(test, Annotated[float, Range(0, 1, above=True)], "test")
     values = {position: value for position, value in session.answers().items() if value != SKIP}
@@ -209,3 +206,15 @@ def as_benchmark(session: Session, *, test: float = 0.3, side: int = SMALL, name
     ]
     parts = [part for part in parts if len(part.images)]
     return assemble(name, parts, images[tested], codes[tested], session.classes)[0]
+
+
+def save_benchmark(session: Session, name: str = "mine", *, test: float = 0.3, side: int = SMALL) -> Benchmark:
+    """Keep `as_benchmark` of the session as own-<name> in the data folder, and return it.
+
+    From then on `benchmarks.load("own-mine")`, cells and notebooks find it, in every process. One that was saved under
+    that name is replaced. ValueError for a name of other than small letters, digits and _, or with too few answers.
+    """
+    benchmark = as_benchmark(session, test=test, side=side, name=f"{OWN}-{name}")
+    outside(pools_folder(), session.images.folder)
+    own.save(benchmark)
+    return benchmark

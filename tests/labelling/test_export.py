@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY, tiny_benchmark
+from conftest import tiny_benchmark
 from folders import DIGITS, folder_of_digits, session_of
 from PIL import Image
 
-from alkit import benchmarks, experiment, labelling, recipes
+from alkit import benchmarks, experiment, labelling
 from alkit.benchmarks import AMBIGUOUS, ID, OOD
 from alkit.labelling import annotators, export
 
@@ -110,17 +110,32 @@ def test_names_of_folders_are_safe_and_apart():
     }
 
 
-def test_benchmark_of_what_was_labelled_can_be_loaded_and_run(answered, tmp_path):
-    benchmark = labelling.as_benchmark(answered, test=0.3, side=8)
+def test_benchmark_of_what_was_labelled_can_be_loaded_and_run(answered, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALKIT_DATA", str(tmp_path / "data"))
+    benchmark = labelling.save_benchmark(answered, test=0.3, side=8)
     values = list(answered.answers().values())
     assert len(benchmark.pool) + len(benchmark.test_labels_M) == len(values) == 90
     counts = {kind: int((benchmark.pool.category_N == kind).sum()) for kind in (AMBIGUOUS, OOD)}
     assert counts == {AMBIGUOUS: values.count("ambiguous"), OOD: values.count("not mine")}
     assert benchmark.class_names == DIGITS and set(benchmark.test_labels_M) == {0, 1, 2}
-    benchmarks.BENCHMARKS["mine"] = lambda folder=None: benchmark
-    recipes.RECIPES["mine", "smoke"] = replace(TINY, stop_id=12)
-    (*_, last) = experiment.run(experiment.Cell("mine", "smoke", "probe", "random"), root=tmp_path)
-    assert last["n_id"] == 12 and last["fingerprint"] == benchmark.fingerprint
+    assert benchmark.fingerprint == labelling.as_benchmark(answered, test=0.3, side=8).fingerprint
+    cell = experiment.Cell(
+        "own-mine", "smoke", "probe", "random", changes={"con_first_epochs": 1, "pooling": [2, 2, 2]}
+    )
+    (*_, last) = experiment.run(cell, root=tmp_path)
+    half = (benchmark.pool.category_N == ID).sum() // 2
+    assert last["n_id"] == half and last["fingerprint"] == benchmark.fingerprint
+
+
+def test_benchmark_is_never_saved_among_the_images_nor_under_an_odd_name(answered, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALKIT_DATA", str(answered.images.folder))
+    with pytest.raises(ValueError, match="never written to"):
+        labelling.save_benchmark(answered, side=8)
+    assert not (answered.images.folder / "pools").exists()
+    monkeypatch.setenv("ALKIT_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="small letters, digits and _, got 'My cats'"):
+        labelling.save_benchmark(answered, "My cats", side=8)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_session_without_answers_has_nothing_to_show_and_says_so(tmp_path):

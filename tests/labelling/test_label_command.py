@@ -76,9 +76,10 @@ def test_what_cannot_be_is_said_before_anything_is_written(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_whole_notebook_runs_on_a_folder_of_ones_own_before_and_after_answers(tmp_path, started):
+def test_whole_notebook_runs_on_a_folder_of_ones_own_before_and_after_answers(tmp_path, started, monkeypatch):
     import papermill
 
+    monkeypatch.setenv("ALKIT_DATA", str(tmp_path / "data"))
     folder = folder_of_digits(tmp_path, 60)
     images = labelling.scan(folder)
     features = features_for(images, tmp_path)
@@ -92,3 +93,4 @@ def test_whole_notebook_runs_on_a_folder_of_ones_own_before_and_after_answers(tm
     text = (tmp_path / "second.ipynb").read_text()
     assert "answers from earlier: 30 " in text and "widget-view" in text
     assert (copy.parent / "labels.csv").read_text().count("\n") == 31 and (copy.parent / "predictions.csv").exists()
+    assert [path.name for path in (tmp_path / "data" / "pools").iterdir()] == ["mine.npz"]
