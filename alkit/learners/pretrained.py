@@ -57,15 +57,16 @@ class Pretrained(FrozenFeatures):
         """(N, D) features of the pool."""
         s = self.setting
         raw_ND = self._raw(s.images_NCHW, 0)
-        if not 0 < self.dimensions < raw_ND.shape[1]:
+        dimensions = min(self.dimensions, len(raw_ND))  # a small pool spans no more
+        if not 0 < dimensions < raw_ND.shape[1]:
             return np.asarray(raw_ND, np.float32)
 
         def build() -> dict:
             with threads(s.recipe.cpu_threads):
-                found = PCA(self.dimensions, svd_solver="covariance_eigh").fit(np.asarray(raw_ND, np.float32))
+                found = PCA(dimensions, svd_solver="covariance_eigh").fit(np.asarray(raw_ND, np.float32))
             return {"mean": torch.from_numpy(found.mean_), "components": torch.from_numpy(found.components_)}
 
-        inputs = {**self._inputs(), "dimensions": self.dimensions}
+        inputs = {**self._inputs(), "dimensions": dimensions}
         state = s.cache("pretrained-pca", inputs, build)
         self.rotation = state["mean"].numpy(), state["components"].numpy()
         return self._rotated(raw_ND)

@@ -180,7 +180,7 @@ def test_registry_entries_are_complete_and_defaults_are_valid(name):
     [
         ("entropi", {}, r"unknown strategy 'entropi' \(did you mean 'entropy'\?\); known: .*distance_cl.*random_cl"),
         ("distance_cl", {"exclud": "none"}, r"no option 'exclud' \(did you mean 'exclude'\?\); it has: exclude, norm"),
-        ("entropy", {"variant": "paper"}, "strategy 'entropy' has no option 'variant'; it has: none"),
+        ("random", {"variant": "paper"}, "strategy 'random' has no option 'variant'; it has: none"),
         ("entropy", {"auxiliary_filter": 1}, "must be True or False, got 1"),
         ("entropy", {"auxiliary_filter": "False"}, "must be True or False, got 'False'"),
         ("distance_cl", {"exclude": "counts"}, "must be one of count, proportion, none, got 'counts'"),

@@ -235,7 +235,13 @@ def test_archive_with_an_enormous_file_is_refused(data, monkeypatch):
         (b"a,csv\n", "x is neither a zip nor a tar archive, or only part of one; get it again$"),
         (b"", "x is neither a zip nor a tar archive, or only part of one; get it again$"),
     ],
-    ids=["tar", "zip without its end", "beginning of a zip", "text", "nothing"],  # an archive holds the time it was made
+    ids=[
+        "tar",
+        "zip without its end",
+        "beginning of a zip",
+        "text",
+        "nothing",
+    ],  # an archive holds the time it was made
 )
 def test_part_of_an_archive_is_refused_in_one_sentence(content, message, data):
     (data / "x").write_bytes(content)

@@ -23,7 +23,9 @@ SEEDS = {  # learner -> seeds of every strategy
 
 
 AGAIN = {  # sweeps of version 0.2.0, and the committed tables that hold some of their cells
-    "mixdigits": tuple(f"mixdigits-laptop-{name}" for name in ("strategies", "gates", "supervised", "contrastive", "pretrained")),
+    "mixdigits": tuple(
+        f"mixdigits-laptop-{name}" for name in ("strategies", "gates", "supervised", "contrastive", "pretrained")
+    ),
     "mixmnist_again": ("mixmnist-paper-supervised", "mixmnist-laptop-gates", "mixmnist-laptop-others"),
     "mixcifar60_pretrained": (f"{CIFAR}-paper-pretrained",),
 }
