@@ -1,45 +1,17 @@
 """A session of made-up pictures in memory, with the interface of `alkit.labelling.Session` that the widget uses."""
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from alkit.labelling.estimate import Estimate
+from alkit.labelling.session import Question, Status
 
 EVIL = "<img src=x onerror=alert(1)>"
 EVIL_CLASS = "<b>dog</b>"
 CLASSES = ("cat", EVIL_CLASS, "cow")
 KINDS = {"ambiguous": "ambiguous", "not mine": "not mine", "skip": "skipped"}
-
-
-@dataclass(frozen=True)
-class Question:
-    number: int
-    position: int
-    path: str
-    why: str
-    test: bool = False
-
-
-@dataclass(frozen=True)
-class Estimate:
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Status:
-    looks: int
-    by_kind: dict
-    accuracy: Estimate | None
-    naive: float | None
-    id_share: float | None
-    sentence: str
-    fitting: bool
-    progress: float
-    left: int
 
 
 class FakeSession:
@@ -83,7 +55,7 @@ class FakeSession:
 
     def _put(self, position):
         self.put += 1
-        return Question(self.put, position, self.names[position], "far from all that is labelled")
+        return Question(self.put, position, self.names[position], "far from all that is labelled", False)
 
     def answer(self, number, answer):
         if self.trouble:
