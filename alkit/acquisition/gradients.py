@@ -5,13 +5,16 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from alkit.acquisition._geometry import by_chunks, draw, k_means, rounds, unit_rows
+from alkit.acquisition._geometry import CELLS, by_chunks, draw, k_means, rounds, unit_rows
 from alkit.acquisition.disagreement import flip_rate, inverse_gaps
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View
 from alkit.options import Range
 
 CHUNK = 1024  # rows
+
+
+PART = 32  # of a stage's quota: as many picks are measured at a time; more, and more draws are in vain
 
 
 SAME = 1e-12  # squared distances, relative to the squared lengths, that rounding alone can make
@@ -28,9 +31,10 @@ def badge(view: View, *, variant: Literal["paper", "code"] = "paper") -> Iterato
     all that is left equals what was picked, the order is random.
 
     Cost: O(n (D + C)) time per pick and O(n (D + C)) memory: |g_i - g_j|^2 = |a_i|^2 |h_i|^2 + |a_j|^2 |h_j|^2 - 2 (a_i
-    . a_j) (h_i . h_j) for a = p - e_y, so that gradients of length C D are never formed. Assumes that the predicted
-    label is good enough for the gradient's direction. Ambiguous and OoD samples both have long gradients and come
-    early; a group of either is queried once rather than again and again.
+    . a_j) (h_i . h_j) for a = p - e_y, so that gradients of length C D are never formed. Large stages measure many
+    picks at a time (see `_k_means_plus_plus`). Assumes that the predicted label is good enough for the gradient's
+    direction. Ambiguous and OoD samples both have long gradients and come early; a group of either is queried once
+    rather than again and again.
     """
     group = view.shuffled()
     if not len(group):
@@ -38,14 +42,22 @@ def badge(view: View, *, variant: Literal["paper", "code"] = "paper") -> Iterato
     residual_NC = view.probs_NC[group].astype(np.float64)
     residual_NC[np.arange(len(group)), residual_NC.argmax(axis=1)] -= 1
     features_ND = view.head.features_ND[group].astype(np.float64)
-    yield from (int(group[i]) for i in _k_means_plus_plus(residual_NC, features_ND, variant, view.rng))
+    at_once = max(1, view.quota // PART)
+    yield from (int(group[i]) for i in _k_means_plus_plus(residual_NC, features_ND, variant, view.rng, at_once))
 
 
-def gradient_distances(residual_NC, features_ND, length_N, pick: int) -> np.ndarray:
-    """Squared distances (N,) of all gradients to that of `pick`; exactly 0 where only rounding tells them apart."""
-    both_N = length_N + length_N[pick]
-    squared_N = both_N - 2 * (residual_NC @ residual_NC[pick]) * (features_ND @ features_ND[pick])
-    return np.where(squared_N > SAME * both_N, squared_N, 0)
+def gradient_distances(residual_NC, features_ND, length_N, picks: np.ndarray, rows=slice(None)) -> np.ndarray:
+    """Squared distances (R, P) of the gradients of `rows` to those of `picks` (P,).
+
+    Exactly 0 where only rounding tells two apart.
+    """
+    both_RP = length_N[rows, None] + length_N[picks]
+    squared_RP = (residual_NC[rows] @ residual_NC[picks].T) * (features_ND[rows] @ features_ND[picks].T)
+    squared_RP *= -2
+    squared_RP += both_RP
+    both_RP *= SAME
+    squared_RP[squared_RP <= both_RP] = 0
+    return squared_RP
 
 
 def gradient_lengths(residual_NC: np.ndarray, features_ND: np.ndarray) -> np.ndarray:
@@ -53,19 +65,45 @@ def gradient_lengths(residual_NC: np.ndarray, features_ND: np.ndarray) -> np.nda
     return np.einsum("nc,nc->n", residual_NC, residual_NC) * np.einsum("nd,nd->n", features_ND, features_ND)
 
 
-def _k_means_plus_plus(residual_NC, features_ND, variant: str, rng: np.random.Generator) -> Iterator[int]:
-    """Indices 0..N-1 in the order of the draws; rows are in random order already."""
+def _k_means_plus_plus(
+    residual_NC, features_ND, variant: str, rng: np.random.Generator, at_once: int = 1
+) -> Iterator[int]:
+    """Indices 0..N-1 in the order of the draws; rows are in random order already.
+
+    Distances to the picks are brought up to date for all rows after every `at_once` picks, by one product of matrices.
+    Until then they are upper bounds: a draw by them is accepted with probability true / bound, so that what is accepted
+    has the true distances' odds (rejection sampling).
+    """
     length_N = gradient_lengths(residual_NC, features_ND)
-    closest_N, left_N = np.full(len(length_N), np.inf), np.ones(len(length_N), bool)
-    pick = int(length_N.argmax()) if variant == "code" else 0
+    bound_N, left_N = np.full(len(length_N), np.inf), np.ones(len(length_N), bool)
+    pick, recent = int(length_N.argmax()) if variant == "code" else 0, list[int]()
+
+    def closest(rows, picks: list[int]) -> np.ndarray:
+        return gradient_distances(residual_NC, features_ND, length_N, np.array(picks), rows).min(axis=1)
+
+    def bring_up_to_date() -> None:
+        chunk = CELLS // len(recent) + 1
+        for start in range(0, len(bound_N), chunk):
+            rows = slice(start, start + chunk)
+            np.minimum(bound_N[rows], closest(rows, recent), out=bound_N[rows])
+        recent.clear()
+
     while True:
         yield pick
         left_N[pick] = False
-        np.minimum(closest_N, gradient_distances(residual_NC, features_ND, length_N, pick), out=closest_N)
-        closest_N[pick] = 0
-        if not closest_N.any():
+        recent.append(pick)
+        if len(recent) >= at_once or np.isinf(bound_N[pick]):
+            bring_up_to_date()
+        bound_N[~left_N] = 0
+        while bound_N.any():
+            pick = draw(bound_N, rng)
+            if not recent:
+                break
+            bound, bound_N[pick] = bound_N[pick], min(bound_N[pick], closest([pick], recent)[0])
+            if rng.random() * bound < bound_N[pick]:
+                break
+        else:
             break
-        pick = draw(closest_N, rng)
     yield from np.flatnonzero(left_N).tolist()
 
 

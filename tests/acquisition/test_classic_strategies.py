@@ -1,5 +1,6 @@
 """The classic strategies against slow references, against independent implementations, and against known faults."""
 
+import collections
 import functools
 import itertools
 import math
@@ -7,6 +8,7 @@ import typing
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from conftest import TINY, tiny, tiny_benchmark
 from reference import classic as slow
@@ -216,11 +218,13 @@ def test_badge_distances_are_those_of_the_gradients(seed):
     length = gradients.gradient_lengths(residual, features)
     np.testing.assert_allclose(length, (grads**2).sum(axis=1), rtol=1e-12)
     for pick in range(40):
-        found = gradients.gradient_distances(residual, features, length, pick)
+        found = gradients.gradient_distances(residual, features, length, np.array([pick]))[:, 0]
         np.testing.assert_allclose(found, ((grads - grads[pick]) ** 2).sum(axis=1), rtol=1e-9, atol=1e-12)
         some = np.r_[pick, 3:8]  # the same whatever it is batched with
         np.testing.assert_allclose(
-            gradients.gradient_distances(residual[some], features[some], length[some], 0), found[some], rtol=1e-9
+            gradients.gradient_distances(residual[some], features[some], length[some], np.array([0]))[:, 0],
+            found[some],
+            rtol=1e-9,
         )
 
 
@@ -237,6 +241,37 @@ def test_badge_draws_are_those_of_k_means_plus_plus_on_the_gradients(seed, varia
     assert list(itertools.islice(picks, 21)) == positions[expected].tolist()
 
 
+@pytest.mark.parametrize("at_once", [2, 3, 10])
+def test_badge_draws_have_the_same_odds_when_many_picks_are_measured_at_a_time(at_once):
+    """Groups of near duplicates, so that draws by distances that are out of date would be wrong by far."""
+    rng = np.random.default_rng(0)
+    rows_ND = np.repeat(rng.normal(size=(3, 4)), 2, axis=0) + 0.05 * rng.normal(size=(6, 4))
+    residual_NC = rng.dirichlet(np.ones(3), 6)
+    residual_NC[np.arange(6), residual_NC.argmax(1)] -= 1
+    gradients_ND = np.einsum("nc,nd->ncd", residual_NC, rows_ND).reshape(6, -1)
+    squared_NN = ((gradients_ND[:, None] - gradients_ND) ** 2).sum(2)
+    expected, drawn = {}, collections.Counter()
+    for second, third, fourth in itertools.permutations(range(1, 6), 3):
+        chance = 1.0
+        for pick, before in ((second, [0]), (third, [0, second]), (fourth, [0, second, third])):
+            closest_N = squared_NN[before].min(axis=0)
+            chance *= closest_N[pick] / closest_N.sum()
+        expected[second, third, fourth] = 4000 * chance
+    for _ in range(4000):
+        order = gradients._k_means_plus_plus(residual_NC, rows_ND, "paper", rng, at_once)
+        drawn[tuple(itertools.islice(order, 1, 4))] += 1
+    likely = [picks for picks in expected if expected[picks] > 5]
+    rest = 4000 - sum(expected[picks] for picks in likely), 4000 - sum(drawn[picks] for picks in likely)
+    squares = [(drawn[picks] - expected[picks]) ** 2 / expected[picks] for picks in likely]
+    assert scipy.stats.chi2.sf(sum(squares) + (rest[1] - rest[0]) ** 2 / max(rest[0], 5), len(likely)) > 1e-3
+
+
+def test_badge_ends_with_every_sample_once_when_many_picks_are_measured_at_a_time():
+    pool = make_pool(n=400, labelled=20, quota=100) | rows(200, n=400)
+    picks = list(order("badge", make_view(pool)))
+    assert len(set(picks)) == len(picks) == 380
+
+
 def test_badge_takes_one_of_each_before_any_duplicate_and_fills_up_when_all_distances_are_zero():
     pool = make_pool(n=60, labelled=0) | rows(6)
     pool |= {"probs_NC": pool["probs_NC"][np.arange(60) % 6]}
@@ -249,14 +284,14 @@ def test_badge_distances_of_duplicates_are_exactly_zero():
     rng = np.random.default_rng(0)
     residual, features = (np.repeat(rng.normal(size=(1, width)), 300, axis=0) for width in (61, 129))
     length = gradients.gradient_lengths(residual, features)
-    assert not any(gradients.gradient_distances(residual, features, length, pick).any() for pick in range(300))
+    assert not gradients.gradient_distances(residual, features, length, np.arange(300)).any()
 
 
 def test_badge_never_forms_gradients():
     """61 classes and 128 features would be 3 GB of them."""
     n, rng = 50_000, np.random.default_rng(0)
     residual, features = rng.normal(size=(n, 61)), rng.normal(size=(n, 128))
-    gradients.gradient_distances(residual, features, gradients.gradient_lengths(residual, features), 0)
+    gradients.gradient_distances(residual, features, gradients.gradient_lengths(residual, features), np.array([0]))
 
 
 # ALFA-Mix
@@ -766,7 +801,7 @@ def test_badge_draws_with_the_probabilities_of_scikit_activeml(pool_module):
     assert theirs[0] == length.argmax()
     assert next(order("badge", make_view(pool), variant="code")) == theirs[0]
     for n in range(1, 10):
-        closest = np.minimum(closest, gradients.gradient_distances(residual, features, length, theirs[n - 1]))
+        closest = np.minimum(closest, gradients.gradient_distances(residual, features, length, theirs[n - 1 : n])[:, 0])
         left = np.isfinite(utilities[n])
         np.testing.assert_allclose((closest / closest.sum())[left], utilities[n][left], rtol=1e-6, atol=1e-12)
 
