@@ -16,6 +16,9 @@ TOP = 5  # ProbCover's paper draws among as many vertices of highest out-degree
 BLOCK = 512  # vertices whose out-degree is brought up to date at a time
 
 
+PART = 32  # of a stage's quota: as many picks are measured at a time
+
+
 HAIR = 1 - 1e-9  # keeps a sample at exactly the radius outside the ball, however its distance was rounded
 
 
@@ -59,21 +62,39 @@ def pcoreset(view: View) -> Iterator[int]:
 
 
 def _farthest_first(view: View, rows_ND: np.ndarray) -> Iterator[int]:
-    """Unasked positions, each the farthest from all that were asked or came before it; the first random if none."""
+    """Unasked positions, each the farthest from all that were asked or came before it; the first random if none.
+
+    After every quota / PART picks, all distances are brought up to date by one product of matrices. Until then they
+    are upper bounds: the highest is the farthest once its own distance is up to date and it is still the highest.
+    """
     positions = view.rng.permutation(view.unasked)
     if not len(positions):
         return
     # Centred, as distances are differences of inner products: they lose digits to a mean that all rows share.
     rows_ND = rows_ND - rows_ND.mean(axis=0, dtype=np.float64)
     asked_MD, rows_ND = np.delete(rows_ND, view.unlabelled, axis=0), rows_ND[positions]
-    nearest_N = nearest_squared(rows_ND, asked_MD)
+    bound_N = nearest_squared(rows_ND, asked_MD)  # squared distance to the nearest, or more: never less
     square_N = np.einsum("nd,nd->n", rows_ND, rows_ND)
+    at_once, recent = max(1, view.quota // PART), list[int]()
+
+    def closest(rows) -> np.ndarray:
+        squared_RP = square_N[rows, None] + square_N[recent] - 2 * (rows_ND[rows] @ rows_ND[recent].T)
+        return np.maximum(squared_RP, 0, out=squared_RP).min(axis=1)
+
     for _ in positions:
-        pick = int(nearest_N.argmax())
+        pick = int(bound_N.argmax())
+        while recent and (exact := closest([pick])[0]) < bound_N[pick]:
+            bound_N[pick] = exact
+            pick = int(bound_N.argmax())
         yield int(positions[pick])
-        squared_N = square_N + square_N[pick] - 2 * (rows_ND @ rows_ND[pick])
-        np.minimum(nearest_N, np.maximum(squared_N, 0), out=nearest_N)
-        nearest_N[pick] = -1
+        recent.append(pick)
+        if len(recent) >= at_once or np.isinf(bound_N[pick]):
+            chunk = CELLS // len(recent) + 1
+            for start in range(0, len(bound_N), chunk):
+                rows = slice(start, start + chunk)
+                np.minimum(bound_N[rows], closest(rows), out=bound_N[rows])
+            recent.clear()
+        bound_N[pick] = -1
 
 
 @strategy("probcover", citation=PROBCOVER, needs=("features",), family="classic")

@@ -183,9 +183,11 @@ def test_a_run_asks_what_the_strategy_wants_and_comes_to_its_end(name, tmp_path)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("cells", [1, 50, 10**6])
 @pytest.mark.parametrize(("name", "space"), [("coreset", "features_ND"), ("pcoreset", "probs_NC")])
-def test_coreset_agrees_with_farthest_point_first(seed, cells, name, space, monkeypatch):
-    monkeypatch.setattr(_geometry, "CELLS", cells)
-    pool = make_pool(n=70, dim=2 + 3 * seed, labelled=10 + seed, seed=seed)
+@pytest.mark.parametrize("quota", [4, 160, 2000])  # distances are brought up to date at every 1, 5 and 62 picks
+def test_coreset_agrees_with_farthest_point_first(seed, cells, name, space, quota, monkeypatch):
+    for module in (_geometry, coverage):
+        monkeypatch.setattr(module, "CELLS", cells)
+    pool = make_pool(n=70, dim=2 + 3 * seed, labelled=10 + seed, seed=seed, quota=quota)
     view = make_view(pool)
     expected = slow.k_centre_greedy(pool[space].tolist(), np.flatnonzero(pool["answers_N"] >= 0), view.unasked)
     assert list(order(name, view)) == expected
