@@ -11,6 +11,7 @@ from alkit.acquisition import uncertainty, density, clusters
 from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients
 from alkit.acquisition import cautious, detectors, energy, entropic, purity, references, submodular
 from alkit.acquisition import distance_ratios, evidential, pareto, votes, weight_net
+from alkit.acquisition import volume, dependence, influence, dynamics, adversarial, imbalance
 
 # isort: on
 from alkit.acquisition.registry import (
@@ -35,21 +36,26 @@ __all__ = [
     "Strategy",
     "StrategyError",
     "View",
+    "adversarial",
     "cautious",
     "check_options",
     "clusters",
     "coverage",
     "density",
+    "dependence",
     "detectors",
     "disagreement",
     "distance_ratios",
     "dropout",
+    "dynamics",
     "energy",
     "entropic",
     "evidential",
     "family",
     "get",
     "gradients",
+    "imbalance",
+    "influence",
     "order",
     "pareto",
     "purity",
@@ -60,6 +66,7 @@ __all__ = [
     "submodular",
     "typicality",
     "uncertainty",
+    "volume",
     "votes",
     "weight_net",
 ]

@@ -23,6 +23,7 @@ from alkit.acquisition import (
     Head,
     StrategyError,
     View,
+    adversarial,
     check_options,
     family,
     get,
@@ -31,6 +32,13 @@ from alkit.acquisition import (
     strategy,
 )
 from alkit.acquisition.density import fit_gaussians, log_density
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch):
+    """Contracts hold whatever a network has learned."""
+    monkeypatch.setattr(adversarial, "STEPS", 3)
+
 
 RANKED = ("random", "least_confidence", "entropy", "margin", "ddu")
 
