@@ -27,22 +27,22 @@ from alkit.store import StoreError
 class Asked:
     """The Q questions of one run, in the order in which they were asked.
 
-    `kind_Q`: ID, AMBIGUOUS or OOD. `answer_Q`: 0..K-1, or K for "none of the classes". `probs_QC` (C = K + 1): the
-    learner's probabilities when it had not learned the answer yet; NaN where there was no learner (the initial set).
-    ValueError for other shapes, or stages that do not rise.
+    `index_Q`: pool positions. `kind_Q`: ID, AMBIGUOUS or OOD. `answer_Q`: 0..K-1, or K for "none of the classes".
+    `probs_QC` (C = K + 1): the learner's probabilities when it had not learned the answer yet; NaN where there was no
+    learner (the initial set). ValueError for other lengths, or stages that fall.
     """
 
     stage_Q: np.ndarray
+    index_Q: np.ndarray
     kind_Q: np.ndarray
     answer_Q: np.ndarray
     probs_QC: np.ndarray
 
     def __post_init__(self):
-        n = len(self.stage_Q)
-        if self.kind_Q.shape != (n,) or self.answer_Q.shape != (n,) or self.probs_QC.shape[:1] != (n,):
-            shapes = [part.shape for part in (self.stage_Q, self.kind_Q, self.answer_Q, self.probs_QC)]
-            raise ValueError(f"stage, kind, answer and probs must have a row for each question, got {shapes}")
-        if n and (np.diff(self.stage_Q) < 0).any():
+        lengths = {name: len(part) for name, part in vars(self).items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"each array must have a row for each question, got {lengths}")
+        if lengths["stage_Q"] and (np.diff(self.stage_Q) < 0).any():
             raise ValueError("questions must come in the order in which they were asked: stages must not fall")
 
     @property
@@ -145,10 +145,14 @@ def bill(name: str, asked: Asked, **options: Any) -> np.ndarray:
     return COSTS[name].price(asked, **options)
 
 
-def recorded(cell: Cell, *, root: Path | None = None, benchmark: Benchmark | None = None) -> Asked:
-    """The questions of the finished run of `cell` below `root`; what the learner said is found by fitting it again.
+def recorded(
+    cell: Cell, *, root: Path | None = None, benchmark: Benchmark | None = None, with_probs: bool = True
+) -> Asked:
+    """The questions of the finished run of `cell` below `root`.
 
-    A fit depends on its arguments alone, so it is what it was. StoreError where the run is not finished.
+    What the learner said is found by fitting it again, stage by stage: a fit depends on its arguments alone, so it is
+    what it was. That takes as long as the run; without `with_probs` all of it is NaN. StoreError where the run is not
+    finished.
     """
     root, benchmark, device = Path(root or runs_folder()), benchmark or benchmark_of(cell), default_device()
     run = folder(cell, root, benchmark, device)
@@ -159,13 +163,14 @@ def recorded(cell: Cell, *, root: Path | None = None, benchmark: Benchmark | Non
     stage_Q, index_Q, kind_Q = (np.array([int(pick[key]) for pick in picks]) for key in ("stage", "index", "kind"))
     k = benchmark.n_classes
     answer_Q = np.array([int(pick["label"]) if pick["label"] != "" else k for pick in picks])
-    learner: Any = learners.get(cell.learner)(
-        setting_of(cell, root=root, device=device, benchmark=benchmark), **cell.learner_options
-    )
-    probs_QC, answers_N = np.full((len(picks), k + 1), np.nan), np.full(len(benchmark.pool), acquisition.NOT_ASKED)
-    for stage in range(1, stage_Q.max() + 1):
-        before_Q, now_Q = stage_Q < stage, stage_Q == stage
-        answers_N[index_Q[before_Q]] = answer_Q[before_Q]
-        learner.fit(answers_N.copy(), stage - 1)
-        probs_QC[now_Q] = learner.show().probs_NC[index_Q[now_Q]]
-    return Asked(stage_Q, kind_Q, answer_Q, probs_QC)
+    probs_QC = np.full((len(picks), k + 1), np.nan)
+    if with_probs:
+        setting = setting_of(cell, root=root, device=device, benchmark=benchmark)
+        learner: Any = learners.get(cell.learner)(setting, **cell.learner_options)
+        answers_N = np.full(len(benchmark.pool), acquisition.NOT_ASKED)
+        for stage in range(1, stage_Q.max() + 1):
+            before_Q, now_Q = stage_Q < stage, stage_Q == stage
+            answers_N[index_Q[before_Q]] = answer_Q[before_Q]
+            learner.fit(answers_N.copy(), stage - 1)
+            probs_QC[now_Q] = learner.show().probs_NC[index_Q[now_Q]]
+    return Asked(stage_Q, index_Q, kind_Q, answer_Q, probs_QC)

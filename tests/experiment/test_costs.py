@@ -5,7 +5,7 @@ import pytest
 from conftest import tiny
 
 from alkit.benchmarks import AMBIGUOUS, ID, OOD
-from alkit.experiment import costs, finish
+from alkit.experiment import benchmark_of, costs, finish
 from alkit.experiment.costs import COSTS, Asked, bill
 from alkit.store import StoreError
 
@@ -14,7 +14,7 @@ def asked(probs_QC, answer_Q, stage_Q=None, kind_Q=None):
     n = len(answer_Q)
     stages = np.ones(n, int) if stage_Q is None else np.asarray(stage_Q)
     kinds = np.zeros(n, int) if kind_Q is None else np.asarray(kind_Q)
-    return Asked(stages, kinds, np.asarray(answer_Q), np.asarray(probs_QC, float))
+    return Asked(stages, np.arange(n), kinds, np.asarray(answer_Q), np.asarray(probs_QC, float))
 
 
 def drawn(n, seed, n_answers=5):
@@ -100,8 +100,8 @@ def test_bad_names_options_and_shapes_are_refused():
         bill("candidate_set", some, miss=1.5)
     with pytest.raises(ValueError, match="ambiguous must be a number"):
         bill("typed", some, ambiguous=-1.0)
-    with pytest.raises(ValueError, match="must have a row for each question"):
-        Asked(np.zeros(2), np.zeros(2), np.zeros(3), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="each array must have a row for each question"):
+        Asked(np.zeros(2), np.zeros(2), np.zeros(2), np.zeros(3), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="stages must not fall"):
         asked(np.zeros((2, 4)), [0, 1], [1, 0])
 
@@ -117,6 +117,10 @@ def test_a_recorded_run_is_billed_with_what_its_learner_said_then(tmp_path):
         records[-1][name] for name in ("n_id", "n_ambiguous", "n_ood")
     ]
     assert np.isnan(found.probs_QC[found.stage_Q == 0]).all()
+    plain = costs.recorded(cell, root=tmp_path, with_probs=False)
+    assert np.isnan(plain.probs_QC).all() and np.array_equal(plain.index_Q, found.index_Q)
+    labels_N = benchmark_of(cell).pool.labels_N
+    assert np.array_equal(found.answer_Q, labels_N[found.index_Q]) and len(set(found.index_Q)) == len(found.index_Q)
     later = found.probs_QC[found.stage_Q > 0]
     assert np.allclose(later.sum(1), 1) and len(later)
     # margin asks about the smallest margin first: of what the auxiliary class does not claim, in this order
