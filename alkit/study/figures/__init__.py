@@ -6,6 +6,7 @@ and deutan vision, and never stand alone: each category, method and kind of poin
 hatching. Images may be uint8 or floats in [0, 1]; no function changes what it is given.
 """
 
+from alkit.study.figures.answers import cheapest, few_tests, per_answer, self_labelling
 from alkit.study.figures.comparison import paired_differences, performance_profile, win_matrix
 from alkit.study.figures.features import acquisition, feature_space
 from alkit.study.figures.files import save
@@ -27,15 +28,18 @@ __all__ = [
     "augmentations",
     "best",
     "bought",
+    "cheapest",
     "composition",
     "curves",
     "estimate_coverage",
     "feature_space",
+    "few_tests",
     "learners",
     "loop",
     "losses",
     "numbered_points",
     "paired_differences",
+    "per_answer",
     "performance_profile",
     "plane",
     "robustness_map",
@@ -44,6 +48,7 @@ __all__ = [
     "scorecard",
     "seconds",
     "seeds_for",
+    "self_labelling",
     "shares",
     "toy_answer",
     "toy_idea",

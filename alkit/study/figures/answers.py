@@ -1,0 +1,249 @@
+"""The figures of notebook 9: other bills, annotators who err, tests and the choice of a classifier, self-labelling."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from alkit.explorer.palette import PALETTE, TEXT
+from alkit.study.analysis import answers, labelling
+from alkit.study.figures.style import layout, method_styles, transparent
+
+BILLS = {
+    "looks": "looks",
+    "typed": "seconds, typed",
+    "candidate_set": "bits, candidate<br>set",
+    "yes_no": "bits, yes or<br>no",
+}
+
+WAYS = {  # colour, dash, symbol
+    "one answer": (PALETTE[1], "solid", "circle"),
+    "two that agree": (PALETTE[2], "dash", "square"),
+    "majority of 3": (PALETTE[4], "dot", "diamond"),
+    "Dawid-Skene of 3": (PALETTE[9], "dashdot", "triangle-up"),
+    "ActiveLab": (PALETTE[3], "longdash", "star"),
+    "no errors": (TEXT, "dot", "circle-open"),
+}
+ERRORS = {"symmetric": "errors: any other answer", "votes": "errors: what voters mix up"}
+
+DRAWS = {  # words, colour, symbol
+    "alike": ("all alike", PALETTE[1], "diamond"),
+    "errors": ("where errors are likely", PALETTE[3], "star"),
+    "differences": ("where the classifiers differ", PALETTE[2], "square"),
+}
+
+
+def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
+    """What each strategy paid until it reached `target` (%), over what random paid: left, by the bill; right, by how
+    long an ambiguous image takes.
+
+    `table`: rows of `analysis.answers.bills`. Medians over seeds. A ring: the cheapest of a bill. A strategy of which
+    half of the runs never reached the target is not drawn, and named in the subtitle.
+    """
+    found = answers.relative_bills(table, target)
+    never = [name for name in found.index if not np.isfinite(found.loc[name, "looks"])]
+    found = found.drop(index=never)
+    fig = make_subplots(
+        1,
+        2,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        column_widths=[0.55, 0.45],
+        subplot_titles=["how an answer is paid for", "typed, an ambiguous image takes ... times as long"],
+    )
+    styles = method_styles(list(found.index))
+    ratios = [f"ambiguous x {ratio:g}" for ratio in answers.RATIOS]
+    for name, row in found.iterrows():
+        colour, dash, symbol = styles[name]
+        line = dict(
+            name=name,
+            legendgroup=name,
+            mode="lines+markers",
+            line=dict(color=colour, dash=dash, width=2),
+            marker=dict(color=colour, symbol=symbol, size=10),
+        )
+        for column, (x, keys) in enumerate(((list(BILLS.values()), list(BILLS)), (list(answers.RATIOS), ratios)), 1):
+            fig.add_trace(
+                go.Scatter(
+                    x=x,
+                    y=row[keys],
+                    showlegend=column == 1,
+                    **line,
+                    hovertemplate="%{y:.2f} x random<extra>" + str(name) + "</extra>",
+                ),
+                1,
+                column,
+            )
+    rings = dict(
+        mode="markers",
+        name="cheapest",
+        legendgroup="cheapest",
+        hoverinfo="skip",
+        marker=dict(symbol="circle-open", size=20, color=TEXT, line=dict(width=2)),
+    )
+    fig.add_trace(go.Scatter(x=list(BILLS.values()), y=found[list(BILLS)].min(), **rings), 1, 1)
+    fig.add_trace(go.Scatter(x=answers.RATIOS, y=found[ratios].min(), showlegend=False, **rings), 1, 2)
+    fig.update_yaxes(type="log", dtick="D1", tickformat=".1f")
+    fig.update_yaxes(title_text="cost, random = 1", col=1)
+    fig.update_xaxes(showgrid=False)
+    fig.update_xaxes(type="log", tickvals=answers.RATIOS, col=2)
+    left_out = f"; not drawn, as half of their runs ended below: {', '.join(never)}" if never else ""
+    return layout(
+        fig,
+        "Which strategy is cheapest under which bill?",
+        f"what was paid until the test accuracy was {target:g} %, median of {table['seed'].nunique()} runs{left_out}",
+        520,
+    )
+
+
+def per_answer(table: pd.DataFrame) -> go.Figure:
+    """Test accuracy against the number of answers, for each way to spend them; a panel for each kind of errors.
+
+    `table`: rows of `analysis.answers.answering`. Means over seeds at each stage, bands of a standard error.
+    """
+    kinds = [kind for kind in ERRORS if kind in set(table["errors"])]
+    fig = make_subplots(
+        1, len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[ERRORS[kind] for kind in kinds]
+    )
+    for column, kind in enumerate(kinds, 1):
+        for way, style in WAYS.items():
+            own = table[(table["errors"] == kind) & (table["way"] == way)]
+            stage = own.groupby("seed").cumcount()
+            _line(fig, own.groupby(stage), "answers", "accuracy", way, style, column, 100)
+    fig.update_xaxes(title_text="answers", showgrid=False)
+    fig.update_yaxes(title_text="test accuracy (%)", col=1)
+    share = np.mean(answers.ERRORS_J)
+    return layout(
+        fig,
+        "Ask again, or ask anew?",
+        f"{len(answers.ERRORS_J)} annotators who err on {share:.0%} of all images, from {min(answers.ERRORS_J):.0%} to "
+        f"{max(answers.ERRORS_J):.0%}; mean and standard error of {table['seed'].nunique()} seeds",
+        480,
+    )
+
+
+def few_tests(estimates: Mapping[str, pd.DataFrame], choosing: pd.DataFrame) -> go.Figure:
+    """Left, how far an estimate of accuracy is off; right, what a choice between classifiers loses; against tests.
+
+    `estimates`: `analysis.labelling.read("estimates")`, of which one pool a line and kind of tests is drawn, root mean
+    square; `choosing`: rows of `analysis.answers.choosing`, means, bands of a standard error over seeds.
+    """
+    fig = make_subplots(
+        1,
+        2,
+        horizontal_spacing=0.1,
+        subplot_titles=["one classifier: error of the estimate", "nine classifiers: loss by the choice"],
+    )
+    for dash, (pool, rows) in zip(("solid", "dash", "dot"), estimates.items()):
+        found = labelling.coverage(rows).loc[10]
+        for estimator, draw in (("uniform", "alike"), ("active", "errors")):
+            words, colour, symbol = DRAWS[draw]
+            own = found.xs(estimator, level="estimator")
+            fig.add_trace(
+                go.Scatter(
+                    x=own.index,
+                    y=own["error"],
+                    name=f"{words}, {pool}",
+                    mode="lines+markers",
+                    legend="legend2",
+                    line=dict(color=colour, dash=dash, width=2),
+                    marker=dict(color=colour, symbol=symbol, size=9),
+                    hovertemplate="%{y:.2f} points<extra>%{fullData.name}</extra>",
+                ),
+                1,
+                1,
+            )
+    lost = choosing.assign(lost=choosing["best"] - choosing["chosen"])
+    for draw, (words, colour, symbol) in DRAWS.items():
+        means = lost[lost["draw"] == draw].groupby(["tests", "seed"], as_index=False)["lost"].mean()
+        _line(fig, means.groupby("tests"), "tests", "lost", words, (colour, "solid", symbol), 2, 100)
+    fig.update_xaxes(title_text="test questions", showgrid=False)
+    fig.update_yaxes(title_text="points of accuracy", rangemode="tozero")
+    fig.update_layout(
+        legend=dict(x=0.99, y=0.98, xanchor="right", yanchor="top", title_text="tests are drawn"),
+        legend2=dict(x=0.44, y=0.98, xanchor="right", yanchor="top", font_size=12),
+    )
+    return layout(
+        fig,
+        "How good, and which one, from a few test questions?",
+        "left: 200 simulated sessions of notebook 8 a mark, root mean square; right: "
+        f"{choosing['seed'].nunique()} seeds x {choosing['repeat'].nunique()} draws, mean and standard error",
+        480,
+    )
+
+
+def self_labelling(table: pd.DataFrame, strategies: Sequence[str]) -> go.Figure:
+    """What pseudo-labels change in test accuracy, against the share of unlabelled images that get one; two pools.
+
+    `table`: rows of `analysis.answers.self_labelling`. Means over seeds, bands of a standard error. Dotted grey: the
+    share of the pseudo-labels that are wrong, or on junk (right axis).
+    """
+    pools = {"with junk": "the pool as it is", "iD alone": "the same pool, its unlabelled junk taken out"}
+    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(pools.values()))
+    run = ["pool", "strategy", "seed"]
+    none = table[table["share"] == 0].set_index(run)["accuracy"]
+    change = table.assign(change=table["accuracy"] - none.reindex(pd.MultiIndex.from_frame(table[run])).to_numpy())
+    styles = {
+        "first labels": (TEXT, "solid", "circle"),
+        **method_styles([n for n in strategies if n != "first labels"]),
+    }
+    for column, pool in enumerate(pools, 1):
+        for name in strategies:
+            own = change[(change["pool"] == pool) & (change["strategy"] == name)]
+            _line(
+                fig,
+                own.assign(percent=100 * own["share"]).groupby("share"),
+                "percent",
+                "change",
+                name,
+                styles[name],
+                column,
+                100,
+            )
+        fig.add_hline(0, row=1, col=column, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
+    fig.update_xaxes(title_text="unlabelled images with a pseudo-label (%)", showgrid=False)
+    fig.update_yaxes(title_text="change in test accuracy (points)", col=1)
+    return layout(
+        fig,
+        "What do pseudo-labels bring?",
+        f"surest first, in four rounds, a regression trained anew in each; mean and standard error of "
+        f"{table['seed'].nunique()} seeds",
+        480,
+    )
+
+
+def _line(fig, groups, x: str, y: str, name: str, style: tuple[str, str, str], column: int, scale: float) -> None:
+    """A line of means of the groups of rows, with a band of a standard error; in the legend once."""
+    colour, dash, symbol = style
+    at, mean, error = groups[x].mean(), scale * groups[y].mean(), scale * groups[y].sem().fillna(0)
+    fig.add_trace(
+        go.Scatter(
+            x=[*at, *at[::-1]],
+            y=[*(mean + error), *(mean - error)[::-1]],
+            fill="toself",
+            mode="none",
+            fillcolor=transparent(colour, 0.15) if colour != TEXT else "rgba(122,122,122,0.15)",
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=name,
+        ),
+        1,
+        column,
+    )
+    fig.add_trace(
+        go.Scatter(
+            x=at,
+            y=mean,
+            name=name,
+            legendgroup=name,
+            mode="lines+markers",
+            showlegend=not any(trace.name == name for trace in fig.data),
+            line=dict(color=colour, dash=dash, width=2),
+            marker=dict(color=colour, symbol=symbol, size=7),
+            hovertemplate="%{y:.1f}<extra>" + name + "</extra>",
+        ),
+        1,
+        column,
+    )

@@ -1,0 +1,104 @@
+"""The figures of notebook 9 show the medians, means and errors of the rows that they were given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alkit.experiment.costs import COSTS
+from alkit.study.analysis.answers import RATIOS
+from alkit.study.analysis.labelling import read
+from alkit.study.figures import answers
+
+
+def traces(fig, name):
+    """Lines of that name, left panel first."""
+    return [trace for trace in fig.data if trace.name == name and trace.mode != "none"]
+
+
+@pytest.fixture(scope="module")
+def bills():
+    """Random reaches 90 % for 20 looks; `dear` for twice that and more ambiguous images; `never` does not."""
+    rows = []
+    for strategy, factor, ambiguous in (("random", 1, 0), ("dear", 2, 10), ("never", 1, 0)):
+        for seed in (1, 2, 3):
+            for stage, accuracy in enumerate((0.8, 0.9 if strategy != "never" else 0.85)):
+                looks = 10 * factor * (stage + 1)
+                paid = {name: looks * (0.2 if (name, strategy) == ("yes_no", "dear") else 1) for name in COSTS}
+                counts = dict(n_id=looks - ambiguous * stage, n_ambiguous=ambiguous * stage, n_ood=0)
+                rows.append(dict(strategy=strategy, seed=seed, stage=stage, accuracy=accuracy, **counts, **paid))
+    return pd.DataFrame(rows)
+
+
+def test_cheapest_is_over_random_and_ringed(bills):
+    fig = answers.cheapest(bills, target=90)
+    left, right = traces(fig, "dear")
+    assert np.allclose(left.y, [2, 2, 2, 0.4])
+    assert np.allclose(right.y, (30 + 10 * np.array(RATIOS)) / 20)
+    rings = traces(fig, "cheapest")
+    assert np.allclose(rings[0].y, [1, 1, 1, 0.4]) and np.allclose(rings[1].y, 1)
+    assert not traces(fig, "never") and "below: never" in fig.layout.title.text and "90 %" in fig.layout.title.text
+
+
+def test_accuracy_per_answer_is_the_mean_of_the_seeds_at_each_stage():
+    rows = []
+    for kind in ("symmetric", "votes"):
+        for way in answers.WAYS:
+            for seed in (1, 2):
+                for stage in range(3):
+                    extra = seed if way == "two that agree" else 0
+                    rows.append(
+                        dict(
+                            errors=kind, way=way, seed=seed, answers=60 + 20 * stage + extra, accuracy=0.5 + 0.1 * seed
+                        )
+                    )
+    fig = answers.per_answer(pd.DataFrame(rows))
+    left, right = traces(fig, "two that agree")
+    assert np.allclose(left.x, [61.5, 81.5, 101.5]) and np.allclose(left.y, 65) and np.allclose(right.y, 65)
+    band = next(trace for trace in fig.data if trace.mode == "none" and trace.legendgroup == "two that agree")
+    assert np.allclose(band.y, [70] * 3 + [60] * 3)  # a standard error of 5
+    assert sum(bool(trace.showlegend) for trace in fig.data) == len(answers.WAYS)
+    assert len(fig.layout.annotations) == 2
+
+
+def test_few_tests_shows_errors_of_estimates_and_what_a_choice_loses():
+    rows = [
+        dict(
+            draw=draw,
+            seed=seed,
+            repeat=repeat,
+            tests=tests,
+            best=0.9,
+            chosen=0.9 - (0.2 if draw == "alike" else 0.1) / tests,
+        )
+        for draw in answers.DRAWS
+        for seed in (1, 2)
+        for repeat in (0, 1)
+        for tests in (5, 10)
+    ]
+    estimates = {"mixdigits": read("estimates")["mixdigits"]}
+    fig = answers.few_tests(estimates, pd.DataFrame(rows))
+    assert np.allclose(traces(fig, "all alike")[0].y, [4, 2])
+    assert np.allclose(traces(fig, "where errors are likely")[0].y, [2, 1])
+    (line,) = traces(fig, "where errors are likely, mixdigits")
+    own = estimates["mixdigits"].query("test_every == 10 and estimator == 'active' and tests == 20")
+    assert line.y[0] == pytest.approx(100 * np.sqrt(((own["value"] - own["truth"]) ** 2).mean()))
+
+
+def test_self_labelling_shows_changes_to_the_same_run_without_pseudo_labels():
+    rows = [
+        dict(
+            pool=pool,
+            strategy=name,
+            seed=seed,
+            share=share,
+            accuracy=0.8 + 0.05 * seed - (0.1 * share if pool == "with junk" else 0),
+        )
+        for pool in ("with junk", "iD alone")
+        for name in ("first labels", "margin")
+        for seed in (1, 2)
+        for share in (0.0, 0.5)
+    ]
+    fig = answers.self_labelling(pd.DataFrame(rows), ["first labels", "margin"])
+    left, right = traces(fig, "margin")
+    assert np.allclose(left.y, [0, -5]) and np.allclose(right.y, [0, 0]) and np.allclose(left.x, [0, 50])
+    assert len(traces(fig, "first labels")) == 2
