@@ -8,6 +8,7 @@
 # make peers     other people's implementations, which some tests and `make bench` compare with
 # make bench     time and memory of strategies, training, runs and the study, beside other people's, into figures/ (2 hours
 #                alone on two cores; ALKIT_DEEPAL=folder names a checkout of DeepAL+ to measure a whole run against)
+# make site      the study as a static site in build/site: notebooks, pictures, tables, the module's reference
 # make clean     delete what runs left behind
 
 # PIP: more options for pip, such as an index of your own with PyTorch's CPU builds:
@@ -23,7 +24,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m alkit run
 ON := -p benchmark $(BENCHMARK) -p profile $(PROFILE) -p seed $(SEED)
 
-.PHONY: study test test-all check lab figures notebooks peers bench clean
+.PHONY: study test test-all check lab figures notebooks peers bench site clean
 
 study: .venv/ready
 	$(RUN) all $(ON) -p n_seeds $(SEEDS)
@@ -72,6 +73,11 @@ bench: peers
 	$(BIN)/python tests/speed/strategies.py
 	for name in contrastive floor parts growth study; do $(BIN)/python tests/speed/$$name.py || exit 1; done
 	test -z "$$ALKIT_DEEPAL" || $(BIN)/python tests/speed/al_run.py
+
+site: .venv/ready
+	$(BIN)/python -m pip install $(PIP) --disable-pip-version-check --quiet -r docs/requirements.txt
+	$(BIN)/python -m sphinx -q -c docs -b html . build/site
+	@echo "open build/site/index.html"
 
 clean:
 	$(BIN)/python -m alkit clean --yes
