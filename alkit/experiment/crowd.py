@@ -194,7 +194,7 @@ def activelab(answers_NJ: np.ndarray, probs_NC: np.ndarray) -> np.ndarray:
     """
     given_NJ, n_answers = answers_NJ >= 0, probs_NC.shape[1]
     if (given_NJ.sum(1) > 1).any():
-        probs_NC = tempered(probs_NC, _temperature(answers_NJ, probs_NC))
+        probs_NC = tempered(probs_NC, temperature(answers_NJ, probs_NC))
         share_NC, model, trust_J = crowdlab(answers_NJ, probs_NC)
         label_N = share_NC.argmax(1)
     else:  # nothing is known of the annotators: an answer is as good as the classifier finds it
@@ -212,7 +212,7 @@ def tempered(probs_NC: np.ndarray, temperature: float) -> np.ndarray:
     return power_NC / power_NC.sum(1, keepdims=True)
 
 
-def _temperature(answers_NJ: np.ndarray, probs_NC: np.ndarray) -> float:
+def temperature(answers_NJ: np.ndarray, probs_NC: np.ndarray) -> float:
     """The temperature, 0.1 to 8, at which the probabilities have least cross-entropy to the shares of the answers."""
     asked_N = (answers_NJ >= 0).any(1)
     share_MC, probs_MC = majority(answers_NJ[asked_N], probs_NC.shape[1]), probs_NC[asked_N]

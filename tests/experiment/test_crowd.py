@@ -136,7 +136,7 @@ def test_crowdlab_and_activelab_are_those_of_cleanlab(monkeypatch):
     assert model == pytest.approx(1.0183501544346312) and trust_J == pytest.approx([0.375, 2 / 3, 1 / 3, 1e-6])
     assert share_NC.argmax(1)[:6].tolist() == [0, 1, 2, 2, 1, 1]
     assert np.allclose(share_NC.sum(1), 1) and np.allclose(share_NC[6:], PROBS[6:])
-    monkeypatch.setattr(crowd, "_temperature", lambda *_: 2.0)
+    monkeypatch.setattr(crowd, "temperature", lambda *_: 2.0)
     answered = [0.6014178166, 0.6028857017, 0.5748132832, 0.5162324996, 0.4570845497, 0.4750173476]
     assert crowd.activelab(ANSWERS, PROBS) == pytest.approx([*answered, 0.3583840291, 0.5922304667])
 
@@ -157,14 +157,14 @@ def test_temperature_is_the_one_at_which_probabilities_fit_the_answers_best():
     rng = np.random.default_rng(0)
     probs_NC = rng.dirichlet(np.full(4, 0.5), 400) + 1.5 * np.eye(4)[true_N]
     probs_NC /= probs_NC.sum(1, keepdims=True)
-    best = crowd._temperature(answers_NJ, probs_NC)
+    best = crowd.temperature(answers_NJ, probs_NC)
     share_NC = crowd.majority(answers_NJ, 4)
 
     def loss(temperature):
         return -(share_NC * np.log(crowd.tempered(probs_NC, temperature))).sum()
 
     assert 0.1 < best < 2 and all(loss(best) <= loss(best * factor) for factor in (0.5, 0.9, 1.1, 2))
-    assert crowd._temperature(answers_NJ, crowd.tempered(probs_NC, 3)) == pytest.approx(best / 3, rel=0.01)
+    assert crowd.temperature(answers_NJ, crowd.tempered(probs_NC, 3)) == pytest.approx(best / 3, rel=0.01)
 
 
 def test_activelab_asks_again_where_annotators_differ_rather_than_where_they_agree():
