@@ -10,7 +10,7 @@ regressions are fitted. `bills` reads finished runs and makes those that are mis
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -218,41 +218,50 @@ def choosing(pool: Known, probs_SNC: np.ndarray, answers_N: np.ndarray, seed: in
                     yield {"draw": draw, "repeat": repeat, "tests": m, **numbers, "error": error}
 
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the unlabelled images, the most confident first
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the unlabelled images, the surest first; one a round
 
 
-def pseudo_labelled(probs_NC: np.ndarray, answers_N: np.ndarray, may_N: np.ndarray, share: float) -> np.ndarray:
-    """`answers_N` with a class for that share of the unlabelled images of `may_N` (bool) that are surest of one.
+def pseudo_labelled(
+    probs_NC: np.ndarray, answers_N: np.ndarray, may_N: np.ndarray, share: float, *, per_class: bool
+) -> np.ndarray:
+    """`answers_N` with a class for some unlabelled images of `may_N` (bool): those that are surest of one.
 
-    None for an image that is likeliest to be none of the classes.
+    `share`: of the unlabelled images; with `per_class`, of the images that each class is the likeliest answer of. None
+    for an image that is likeliest to be none of the classes.
     """
     n_classes = probs_NC.shape[1] - 1
     free = np.flatnonzero((answers_N < 0) & may_N)
-    sure_F, class_F = probs_NC[free].max(1), probs_NC[free].argmax(1)
-    order = np.argsort(-np.where(class_F < n_classes, sure_F, 0), kind="stable")
-    taken = order[: min(round(share * len(free)), int((class_F < n_classes).sum()))]
-    learned_N = answers_N.copy()
-    learned_N[free[taken]] = class_F[taken]
+    class_F, sure_F, learned_N = probs_NC[free].argmax(1), probs_NC[free].max(1), answers_N.copy()
+    for classes in np.split(np.arange(n_classes), n_classes if per_class else 1):
+        own = np.flatnonzero(np.isin(class_F, classes))
+        count = round(share * (len(own) if per_class else len(free)))
+        taken = own[np.argsort(-sure_F[own], kind="stable")[:count]]
+        learned_N[free[taken]] = class_F[taken]
     return learned_N
+
+
+CHOICES = {"of each class": True, "of all": False}  # of whom the surest get pseudo-labels: `per_class`
 
 
 def self_labelling(pool: Known, answers_N: np.ndarray, seed: int, stage: int, c: float) -> Iterator[dict]:
     """Curriculum labelling (Cascante-Bonilla et al. 2021): pseudo-labels for more and more of the unlabelled images.
 
     In each round the classifier of the round before gives pseudo-labels (`pseudo_labelled`), and a new one learns them
-    and the answers; only regressions are trained. A row for each round and two pools: "with junk", the pool as it is,
-    and "iD alone", without its unlabelled junk. `accuracy`: on the test set; `junk`, `wrong`: share of the
-    pseudo-labels whose image is not iD, or is of another class.
+    and the answers; only regressions are trained. A row for each round, each of `CHOICES` and two pools: "with junk",
+    the pool as it is, and "iD alone", without its unlabelled junk. `accuracy`: on the test set; `junk`, `wrong`: share
+    of the pseudo-labels whose image is not iD, or is of another class.
     """
-    for name, may_N in (("with junk", np.ones(len(answers_N), bool)), ("iD alone", pool.class_N < pool.n_classes)):
+    pools = {"with junk": np.ones(len(answers_N), bool), "iD alone": pool.class_N < pool.n_classes}
+    for (name, may_N), (choice, per_class) in product(pools.items(), CHOICES.items()):
         fit = Classifier(pool, answers_N, seed, stage, c)
         for share in SHARES:
-            learned_N = pseudo_labelled(fit.probs(pool.unit_ND), answers_N, may_N, share)
+            learned_N = pseudo_labelled(fit.probs(pool.unit_ND), answers_N, may_N, share, per_class=per_class)
             fit = Classifier(pool, learned_N, seed, stage, c)
             true_P, said_P = (part[(answers_N < 0) & (learned_N >= 0)] for part in (pool.class_N, learned_N))
             junk_P, n = true_P == pool.n_classes, len(true_P)
             yield {
                 "pool": name,
+                "choice": choice,
                 "share": share,
                 "pseudo": n,
                 "junk": junk_P.sum() / max(n, 1),

@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import PALETTE, TEXT
 from alkit.study.analysis import answers, labelling
+from alkit.study.figures.labelling import NAMES
 from alkit.study.figures.style import layout, method_styles, transparent
 
 BILLS = {
@@ -93,7 +94,8 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
     return layout(
         fig,
         "Which strategy is cheapest under which bill?",
-        f"what was paid until the test accuracy was {target:g} %, median of {table['seed'].nunique()} runs{left_out}",
+        f"{_pool(table)}: what was paid until the test accuracy was {target:g} %, median of {table['seed'].nunique()} "
+        f"runs{left_out}",
         520,
     )
 
@@ -111,15 +113,16 @@ def per_answer(table: pd.DataFrame) -> go.Figure:
         for way, style in WAYS.items():
             own = table[(table["errors"] == kind) & (table["way"] == way)]
             stage = own.groupby("seed").cumcount()
-            _line(fig, own.groupby(stage), "answers", "accuracy", way, style, column, 100)
+            _line(fig, own.groupby(stage), "answers", "accuracy", way, style, column)
     fig.update_xaxes(title_text="answers", showgrid=False)
     fig.update_yaxes(title_text="test accuracy (%)", col=1)
     share = np.mean(answers.ERRORS_J)
     return layout(
         fig,
         "Ask again, or ask anew?",
-        f"{len(answers.ERRORS_J)} annotators who err on {share:.0%} of all images, from {min(answers.ERRORS_J):.0%} to "
-        f"{max(answers.ERRORS_J):.0%}; mean and standard error of {table['seed'].nunique()} seeds",
+        f"{_pool(table)}; {len(answers.ERRORS_J)} annotators who err on {share:.0%} of all images, from "
+        f"{min(answers.ERRORS_J):.0%} to {max(answers.ERRORS_J):.0%}; mean and standard error of "
+        f"{table['seed'].nunique()} seeds",
         480,
     )
 
@@ -158,7 +161,7 @@ def few_tests(estimates: Mapping[str, pd.DataFrame], choosing: pd.DataFrame) -> 
     lost = choosing.assign(lost=choosing["best"] - choosing["chosen"])
     for draw, (words, colour, symbol) in DRAWS.items():
         means = lost[lost["draw"] == draw].groupby(["tests", "seed"], as_index=False)["lost"].mean()
-        _line(fig, means.groupby("tests"), "tests", "lost", words, (colour, "solid", symbol), 2, 100)
+        _line(fig, means.groupby("tests"), "tests", "lost", words, (colour, "solid", symbol), 2)
     fig.update_xaxes(title_text="test questions", showgrid=False)
     fig.update_yaxes(title_text="points of accuracy", rangemode="tozero")
     fig.update_layout(
@@ -169,67 +172,70 @@ def few_tests(estimates: Mapping[str, pd.DataFrame], choosing: pd.DataFrame) -> 
         fig,
         "How good, and which one, from a few test questions?",
         "left: 200 simulated sessions of notebook 8 a mark, root mean square; right: "
-        f"{choosing['seed'].nunique()} seeds x {choosing['repeat'].nunique()} draws, mean and standard error",
+        f"{_pool(choosing)}, {choosing['seed'].nunique()} seeds x {choosing['repeat'].nunique()} draws, "
+        "mean and standard error",
         480,
     )
 
 
 def self_labelling(table: pd.DataFrame, strategies: Sequence[str]) -> go.Figure:
-    """What pseudo-labels change in test accuracy, against the share of unlabelled images that get one; two pools.
+    """What pseudo-labels change in test accuracy, against the share of unlabelled images that get one.
 
-    `table`: rows of `analysis.answers.self_labelling`. Means over seeds, bands of a standard error. Dotted grey: the
-    share of the pseudo-labels that are wrong, or on junk (right axis).
+    `table`: rows of `analysis.answers.self_labelling`, answers bought by each strategy. A column for each pool, a row
+    for each of whom the surest get a pseudo-label. Means over seeds, bands of a standard error.
     """
-    pools = {"with junk": "the pool as it is", "iD alone": "the same pool, its unlabelled junk taken out"}
-    fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(pools.values()))
-    run = ["pool", "strategy", "seed"]
+    pools = {"with junk": "the pool as it is", "iD alone": "its unlabelled junk taken out"}
+    titles = [f"surest {choice}, {words}" for choice in answers.CHOICES for words in pools.values()]
+    fig = make_subplots(2, 2, shared_yaxes="rows", shared_xaxes=True, horizontal_spacing=0.04, vertical_spacing=0.09,
+                        subplot_titles=titles)  # fmt: skip
+    run = ["pool", "choice", "strategy", "seed"]
     none = table[table["share"] == 0].set_index(run)["accuracy"]
     change = table.assign(change=table["accuracy"] - none.reindex(pd.MultiIndex.from_frame(table[run])).to_numpy())
-    styles = {
-        "first labels": (TEXT, "solid", "circle"),
-        **method_styles([n for n in strategies if n != "first labels"]),
-    }
-    for column, pool in enumerate(pools, 1):
-        for name in strategies:
-            own = change[(change["pool"] == pool) & (change["strategy"] == name)]
-            _line(
-                fig,
-                own.assign(percent=100 * own["share"]).groupby("share"),
-                "percent",
-                "change",
-                name,
-                styles[name],
-                column,
-                100,
-            )
-        fig.add_hline(0, row=1, col=column, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
-    fig.update_xaxes(title_text="unlabelled images with a pseudo-label (%)", showgrid=False)
-    fig.update_yaxes(title_text="change in test accuracy (points)", col=1)
+    change["percent"] = 100 * change["share"]
+    styles = method_styles([name for name in strategies if name != "first labels"])
+    styles["first labels"] = (TEXT, "solid", "circle")
+    for row, choice in enumerate(answers.CHOICES, 1):
+        for column, pool in enumerate(pools, 1):
+            own = change[(change["pool"] == pool) & (change["choice"] == choice)]
+            for name in strategies:
+                mine = own[own["strategy"] == name].groupby("share")
+                _line(fig, mine, "percent", "change", name, styles[name], column, row=row)
+            fig.add_hline(0, row=row, col=column, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
+    fig.update_xaxes(showgrid=False)
+    fig.update_xaxes(title_text="unlabelled images with a pseudo-label (%)", row=2)
+    fig.update_yaxes(title_text="change in test accuracy<br>(points)", col=1)
     return layout(
         fig,
         "What do pseudo-labels bring?",
-        f"surest first, in four rounds, a regression trained anew in each; mean and standard error of "
+        f"{_pool(table)}: four rounds, a regression trained anew in each; mean and standard error of "
         f"{table['seed'].nunique()} seeds",
-        480,
+        720,
+        left=75,
     )
 
 
-def _line(fig, groups, x: str, y: str, name: str, style: tuple[str, str, str], column: int, scale: float) -> None:
-    """A line of means of the groups of rows, with a band of a standard error; in the legend once."""
+def _pool(table: pd.DataFrame) -> str:
+    """The pool and the learner that the rows are of."""
+    name = table["benchmark"].iloc[0]
+    return f"{NAMES.get(name, name)}, probe"
+
+
+def _line(fig, groups, x: str, y: str, name: str, style: tuple[str, str, str], column: int, *, row: int = 1) -> None:
+    """A line of means of the groups of rows, in percent, with a band of a standard error; in the legend once."""
     colour, dash, symbol = style
-    at, mean, error = groups[x].mean(), scale * groups[y].mean(), scale * groups[y].sem().fillna(0)
+    at, mean, error = groups[x].mean(), 100 * groups[y].mean(), 100 * groups[y].sem().fillna(0)
     fig.add_trace(
         go.Scatter(
             x=[*at, *at[::-1]],
             y=[*(mean + error), *(mean - error)[::-1]],
             fill="toself",
             mode="none",
-            fillcolor=transparent(colour, 0.15) if colour != TEXT else "rgba(122,122,122,0.15)",
+            fillcolor=transparent(colour, 0.15),
             hoverinfo="skip",
             showlegend=False,
             legendgroup=name,
         ),
-        1,
+        row,
         column,
     )
     fig.add_trace(
@@ -244,6 +250,6 @@ def _line(fig, groups, x: str, y: str, name: str, style: tuple[str, str, str], c
             marker=dict(color=colour, symbol=symbol, size=7),
             hovertemplate="%{y:.1f}<extra>" + name + "</extra>",
         ),
-        1,
+        row,
         column,
     )

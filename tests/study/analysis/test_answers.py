@@ -112,23 +112,31 @@ def test_tests_are_drawn_by_what_each_way_looks_at():
 
 
 def test_pseudo_labels_are_the_surest_classes_and_never_junk():
-    probs_NC = np.array([[0.9, 0.05, 0.05], [0.3, 0.6, 0.1], [0.0, 0.05, 0.95], [0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
+    probs_NC = np.array([[0.9, 0.05, 0.05], [0.3, 0.6, 0.1], [0.0, 0.05, 0.95], [0.8, 0.1, 0.1], [0.75, 0.15, 0.1]])
     answers_N, may_N = np.array([-1, -1, -1, 1, -1]), np.ones(5, bool)
-    assert answers.pseudo_labelled(probs_NC, answers_N, may_N, 0.5).tolist() == [0, -1, -1, 1, 1]
-    assert answers.pseudo_labelled(probs_NC, answers_N, may_N, 1.0).tolist() == [0, 1, -1, 1, 1]
-    assert answers.pseudo_labelled(probs_NC, answers_N, np.arange(5) == 1, 1.0).tolist() == [-1, 1, -1, 1, -1]
-    assert answers.pseudo_labelled(probs_NC, answers_N, may_N, 0.0).tolist() == answers_N.tolist()
+
+    def labelled(share, may_N=may_N, per_class=False):
+        return answers.pseudo_labelled(probs_NC, answers_N, may_N, share, per_class=per_class).tolist()
+
+    assert labelled(0.5) == [0, -1, -1, 1, 0]
+    assert labelled(0.5, per_class=True) == [0, -1, -1, 1, -1]  # one of two, none of one
+    assert labelled(1.0) == labelled(1.0, per_class=True) == [0, 1, -1, 1, 0]
+    assert labelled(1.0, np.arange(5) == 1) == [-1, 1, -1, 1, -1]
+    assert labelled(0.0) == answers_N.tolist()
 
 
 def test_self_labelling_begins_with_the_answers_alone_and_counts_what_is_wrong(pool):
     answers_N = np.where(np.arange(140) < 40, pool.class_N, -1)
-    rows = pd.DataFrame(answers.self_labelling(pool, answers_N, 1, 0, 10.0)).set_index(["pool", "share"])
+    rows = pd.DataFrame(answers.self_labelling(pool, answers_N, 1, 0, 10.0)).set_index(["pool", "choice", "share"]).sort_index()
+    assert len(rows) == 2 * 2 * len(answers.SHARES)
     fit = labelling.Classifier(pool, answers_N, 1, 0, 10.0)
     alone = (fit.probs(pool.test_MD)[:, :-1].argmax(1) == pool.test_labels_M).mean()
-    assert (rows.xs(0.0, level="share")["accuracy"] == alone).all()
-    assert (rows.loc["iD alone", "junk"] == 0).all() and rows.loc[("with junk", 1.0), "junk"] > 0
-    assert (rows.xs(0.0, level="share")["pseudo"] == 0).all()
-    assert rows.loc["iD alone", "pseudo"].is_monotonic_increasing and rows.loc[("iD alone", 0.25), "pseudo"] > 5
+    none = rows.xs(0.0, level="share")
+    assert (none["accuracy"] == alone).all() and (none["pseudo"] == 0).all()
+    assert (rows.loc["iD alone", "junk"] == 0).all() and rows.loc[("with junk", "of all", 1.0), "junk"] > 0
+    for choice in answers.CHOICES:
+        own = rows.loc[("iD alone", choice)]
+        assert own["pseudo"].is_monotonic_increasing and own.loc[0.25, "pseudo"] > 5
 
 
 def billed():

@@ -25,7 +25,17 @@ def bills():
                 looks = 10 * factor * (stage + 1)
                 paid = {name: looks * (0.2 if (name, strategy) == ("yes_no", "dear") else 1) for name in COSTS}
                 counts = dict(n_id=looks - ambiguous * stage, n_ambiguous=ambiguous * stage, n_ood=0)
-                rows.append(dict(strategy=strategy, seed=seed, stage=stage, accuracy=accuracy, **counts, **paid))
+                rows.append(
+                    dict(
+                        benchmark="mixdigits",
+                        strategy=strategy,
+                        seed=seed,
+                        stage=stage,
+                        accuracy=accuracy,
+                        **counts,
+                        **paid,
+                    )
+                )
     return pd.DataFrame(rows)
 
 
@@ -48,7 +58,12 @@ def test_accuracy_per_answer_is_the_mean_of_the_seeds_at_each_stage():
                     extra = seed if way == "two that agree" else 0
                     rows.append(
                         dict(
-                            errors=kind, way=way, seed=seed, answers=60 + 20 * stage + extra, accuracy=0.5 + 0.1 * seed
+                            benchmark="mixdigits",
+                            errors=kind,
+                            way=way,
+                            seed=seed,
+                            answers=60 + 20 * stage + extra,
+                            accuracy=0.5 + 0.1 * seed,
                         )
                     )
     fig = answers.per_answer(pd.DataFrame(rows))
@@ -63,6 +78,7 @@ def test_accuracy_per_answer_is_the_mean_of_the_seeds_at_each_stage():
 def test_few_tests_shows_errors_of_estimates_and_what_a_choice_loses():
     rows = [
         dict(
+            benchmark="mixdigits",
             draw=draw,
             seed=seed,
             repeat=repeat,
@@ -87,18 +103,24 @@ def test_few_tests_shows_errors_of_estimates_and_what_a_choice_loses():
 def test_self_labelling_shows_changes_to_the_same_run_without_pseudo_labels():
     rows = [
         dict(
+            benchmark="mixdigits",
             pool=pool,
+            choice=choice,
             strategy=name,
             seed=seed,
             share=share,
-            accuracy=0.8 + 0.05 * seed - (0.1 * share if pool == "with junk" else 0),
+            accuracy=0.8 + 0.05 * seed - (0.1 * share if (pool, choice) == ("with junk", "of all") else 0),
         )
         for pool in ("with junk", "iD alone")
+        for choice in ("of each class", "of all")
         for name in ("first labels", "margin")
         for seed in (1, 2)
         for share in (0.0, 0.5)
     ]
     fig = answers.self_labelling(pd.DataFrame(rows), ["first labels", "margin"])
-    left, right = traces(fig, "margin")
-    assert np.allclose(left.y, [0, -5]) and np.allclose(right.y, [0, 0]) and np.allclose(left.x, [0, 50])
-    assert len(traces(fig, "first labels")) == 2
+    *others, bad, good = traces(fig, "margin")
+    assert len(others) == 2 and all(np.allclose(line.y, 0) for line in (*others, good))
+    assert np.allclose(bad.y, [0, -5]) and np.allclose(bad.x, [0, 50])
+    assert len(traces(fig, "first labels")) == 4
+    titles = [note.text for note in fig.layout.annotations]
+    assert titles[2:] == ["surest of all, the pool as it is", "surest of all, its unlabelled junk taken out"]
