@@ -17,6 +17,9 @@ PLACES = {  # where a text stands: its shift from the mark, in the text's own wi
 }
 
 
+LETTER_HEIGHT, MARK = 13, 6  # px: of a line of text, and half of a mark's side
+
+
 def text_positions(
     across_N: np.ndarray,
     up_N: np.ndarray,
@@ -51,6 +54,85 @@ def text_positions(
             taken.append(boxes[best])
         spots.append(best)
     return spots
+
+
+def led_labels(
+    across_N: np.ndarray,
+    up_N: np.ndarray,
+    names: Sequence[str],
+    width: float,
+    height: float,
+    *,
+    lines_L4: np.ndarray | None = None,
+    letter: float = 6.0,
+) -> np.ndarray:
+    """Shifts (N, 2), in pixels, from each mark to the middle of its name: near, but on no other name and no mark.
+
+    Marks lie at (`across_N`, `up_N`) in an area of `width` x `height`, which no name leaves; a line is to lead from a
+    mark to its name. `lines_L4`: upright or level lines that names keep off, as left, lower, right and upper end. Each
+    name in turn, those with most room first, takes the best place on rings around its mark; twice, so that the first
+    can make way for the last.
+    """
+    marks_N2, n = np.stack([across_N, up_N], axis=1).astype(float), len(names)
+    half_N2 = np.stack([[letter * len(name) / 2 for name in names], np.full(n, LETTER_HEIGHT / 2)], axis=1)
+    turn = np.arange(0, 2 * np.pi, np.pi / 12)
+    ring_R = np.arange(10.0, 190.0, 9.0)
+    direction_T2 = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    apart_NN = np.linalg.norm(marks_N2[:, None] - marks_N2, axis=2) + 1e9 * np.eye(n)
+    order = np.argsort(-np.sort(apart_NN, axis=1)[:, : min(4, n)].mean(axis=1), kind="stable")
+    shift_N2, placed = np.zeros((n, 2)), list[int]()
+    for i in [*order, *order]:
+        others = np.array([j for j in placed if j != i], int)
+        # of a ring, the places whose box just leaves a circle around the mark
+        shift_P2 = (ring_R[:, None, None] * direction_T2 + direction_T2 * half_N2[i] * [1, 0]).reshape(-1, 2)
+        low_P2, high_P2 = marks_N2[i] + shift_P2 - half_N2[i], marks_N2[i] + shift_P2 + half_N2[i]
+        outside_P = (np.maximum(-low_P2, 0) + np.maximum(high_P2 - [width, height], 0)).sum(axis=1)
+        cost_P = 100 * outside_P + np.linalg.norm(shift_P2 - np.clip(shift_P2, -half_N2[i], half_N2[i]), axis=1)
+        cost_P += 5 * _shared(low_P2, high_P2, marks_N2 - MARK, marks_N2 + MARK).sum(axis=1)
+        if lines_L4 is not None:
+            cost_P += 3 * _shared(low_P2, high_P2, lines_L4[:, :2] - 1, lines_L4[:, 2:] + 1).sum(axis=1)
+        if len(others):
+            middle_O2 = marks_N2[others] + shift_N2[others]
+            cost_P += 50 * _shared(low_P2, high_P2, middle_O2 - half_N2[others], middle_O2 + half_N2[others]).sum(1)
+            ends = marks_N2[i], marks_N2[i] + shift_P2, marks_N2[others], middle_O2
+            cost_P += 40 * _crossing(*ends).sum(axis=1)
+            along_P, along_O = (_points(start, end) for start, end in (ends[:2], ends[2:]))
+            struck_P = _within(along_P, middle_O2 - half_N2[others], middle_O2 + half_N2[others]).any(axis=1).sum(1)
+            strikes_P = _within(along_O, low_P2, high_P2).any(axis=1).sum(axis=0)
+            cost_P += 200 * (struck_P + strikes_P)
+        shift_N2[i] = shift_P2[cost_P.argmin()]
+        placed.append(i)
+    return shift_N2
+
+
+def _shared(low_P2, high_P2, low_O2, high_O2) -> np.ndarray:
+    """The areas (P, O) that boxes, given by their corners, share with other boxes."""
+    side_PO2 = np.minimum(high_P2[:, None], high_O2) - np.maximum(low_P2[:, None], low_O2)
+    return np.clip(side_PO2, 0, None).prod(axis=2)
+
+
+def _points(start, end) -> np.ndarray:
+    """Points (B, 9, 2) along lines from start to end, either of them B x 2 or one for all."""
+    share = np.linspace(0.1, 1, 9)[:, None]
+    return (1 - share) * np.atleast_2d(start)[:, None] + share * np.atleast_2d(end)[:, None]
+
+
+def _within(points_BS2, low_C2, high_C2) -> np.ndarray:
+    """Whether points (B, S) lie in boxes, (B, S, C)."""
+    points = points_BS2[:, :, None]
+    return ((points > low_C2) & (points < high_C2)).all(axis=3)
+
+
+def _crossing(start_2, end_P2, start_O2, end_O2) -> np.ndarray:
+    """Whether the lines (P, O) from one start to P ends cross each of O others."""
+
+    def left(a, b, c):
+        return np.sign(
+            (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
+        )
+
+    a, b, c, d = start_2[None, None], end_P2[:, None], start_O2[None], end_O2[None]
+    return (left(a, b, c) * left(a, b, d) < 0) & (left(c, d, a) * left(c, d, b) < 0)
 
 
 def pixels(mean: pd.Series, spread: pd.Series, size: float, *, log: bool = False) -> np.ndarray:

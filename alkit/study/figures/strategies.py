@@ -11,9 +11,12 @@ from plotly.subplots import make_subplots
 from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, TEXT
 from alkit.study.analysis import cost_tables
 from alkit.study.analysis.toy_pool import Game, Toy
-from alkit.study.figures.label_places import pixels, text_positions
+from alkit.study.figures.label_places import led_labels
 from alkit.study.figures.measurements import HATCH, about
-from alkit.study.figures.style import layout, transparent
+from alkit.study.figures.style import RIGHT, WIDTH, layout, transparent
+
+PLANE_HEIGHT, PLANE_TOP, PLANE_BOTTOM, PLANE_LEFT = 720, 100, 130, 70  # px, of the figure and its margins
+
 
 NUMBERED = 12  # picks of a panel that carry their number; more would hide each other
 
@@ -179,28 +182,20 @@ def plane(
             hoverinfo="skip",
         )
     )
-    spots = text_positions(
-        pixels(table["cost_mean"], table["cost_sd"], 780, log=log_cost),
-        pixels(table["accuracy_mean"], table["accuracy_sd"], 430),
-        names,
-        left=-160.0,
-    )
     for family, (colour, symbol) in FAMILY_STYLE.items():
         own = (table["family"] == family).to_numpy()
         if not own.any():
             continue
         rows = table[own]
         pale = [not name.startswith(highlight) for name in np.array(names, object)[own]]
-        error = dict(thickness=1, width=0, color=transparent(colour, 0.2 if all(pale) else 0.45))
+        error = dict(thickness=1, width=0, color=transparent(colour, 0.2))
         fig.add_trace(
             go.Scatter(
                 x=rows["cost_mean"],
                 y=rows["accuracy_mean"],
                 name=cost_tables.FAMILIES[family],
-                mode="markers+text",
+                mode="markers",
                 text=np.array(names, object)[own],
-                textposition=np.array(spots)[own],
-                textfont=dict(size=10.5, color=[transparent(colour, 0.6) if p else colour for p in pale]),
                 cliponaxis=False,
                 marker=dict(
                     color=colour,
@@ -217,14 +212,16 @@ def plane(
         )
     ends = table["cost_mean"] if floor is None else pd.concat([table["cost_mean"], pd.Series([floor])])
     ends = np.log10(ends) if log_cost else ends
-    room = 0.12 * max(np.ptp(ends), 1e-9)  # for the names of the first and the last
-    fig.update_xaxes(
-        title_text="annotation cost at the last stage (samples shown to the oracle)",
-        range=[ends.min() - room, ends.max() + room],
-    )
+    room = 0.06 * max(np.ptp(ends), 1e-9)
+    across = ends.min() - room, ends.max() + room
+    tops = [table["accuracy_mean"].max()] + ([100 * ceiling] if ceiling is not None else [])
+    room = 0.06 * max(max(tops) - table["accuracy_mean"].min(), 1e-9)
+    up = table["accuracy_mean"].min() - room, max(tops) + room
+    _name_marks(fig, table, names, front, across, up, log_cost=log_cost, highlight=highlight)
+    fig.update_xaxes(title_text="annotation cost at the last stage (samples shown to the oracle)", range=across)
     if log_cost:
         fig.update_xaxes(type="log", tickvals=[m * 10**k for k in range(6) for m in (1, 2, 3, 5)])
-    fig.update_yaxes(title_text="test accuracy at the last stage (%)")
+    fig.update_yaxes(title_text="test accuracy at the last stage (%)", range=up)
     if ceiling is not None:
         text = f"all iD samples of the pool labelled: {100 * ceiling:.1f} %"
         at = dict(annotation_text=text, annotation_position="top", annotation_font=dict(size=11, color=TEXT))
@@ -247,10 +244,49 @@ def plane(
         fig,
         _finding(table[ranked]),
         f"{about(df)}; bars: 1 standard deviation over seeds",
-        680,
-        bottom=130,
-        left=70,
+        PLANE_HEIGHT,
+        top=PLANE_TOP,
+        bottom=PLANE_BOTTOM,
+        left=PLANE_LEFT,
     )
+
+
+def _name_marks(fig: go.Figure, table: pd.DataFrame, names, front, across, up, *, log_cost: bool, highlight: str):
+    """Write the name of each row of `table` near its mark, with a line that leads there; `across`, `up`: axes' ends.
+
+    `front`: the rows that a stepped line joins, which names keep off.
+    """
+    size = WIDTH - PLANE_LEFT - RIGHT, PLANE_HEIGHT - PLANE_TOP - PLANE_BOTTOM
+
+    def places(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Where rows lie, in the axes' units and in pixels from the lower left."""
+        x = (np.log10(rows["cost_mean"]) if log_cost else rows["cost_mean"]).to_numpy()
+        y = rows["accuracy_mean"].to_numpy()
+        both = zip((x, y), (across, up), size, strict=True)
+        return x, y, *((value - low) / (high - low) * side for value, (low, high), side in both)
+
+    x, y, *marks = places(table)
+    right, above = places(front)[2:]
+    level = np.stack([right[:-1], above[1:], right[1:], above[1:]], axis=1)
+    upright = np.stack([right[:-1], above[:-1], right[:-1], above[1:]], axis=1)
+    shift_N2 = led_labels(*marks, names, *size, lines_L4=np.concatenate([level, upright]))
+    for i, (right, above) in enumerate(shift_N2):
+        colour = FAMILY_STYLE[table["family"].iloc[i]][0]
+        bold = highlight and names[i].startswith(highlight)
+        fig.add_annotation(
+            x=x[i],
+            y=y[i],
+            ax=right,
+            ay=-above,
+            text=f"<b>{names[i]}</b>" if bold else names[i],
+            font=dict(size=11, color=colour),
+            name="mark",
+            arrowhead=0,
+            arrowwidth=0.8,
+            arrowcolor=transparent(colour, 0.6),
+            standoff=5,
+            borderpad=1,
+        )
 
 
 def _finding(ranked: pd.DataFrame) -> str:

@@ -39,7 +39,7 @@ TEMPLATE = go.layout.Template(
 LINE, LINE_HEIGHT = 138, 20  # characters of a subtitle's line; px
 
 
-WIDTH = 900  # px; a README shows the PNG at about this width, so font sizes hold there
+WIDTH, RIGHT = 900, 25  # px, of a figure and its right margin; a README shows the PNG at about this width
 
 
 def layout(
@@ -53,12 +53,12 @@ def layout(
     lines = [part for line in subtitle.split("<br>") for part in _fitting(line)]
     subtitle, more = "<br>".join(lines), LINE_HEIGHT * (len(lines) - subtitle.count("<br>") - 1)
     height, top = height + more, top + more
-    fig.update_annotations(font=dict(size=13, color=TEXT), yshift=5)
+    fig.update_annotations(font=dict(size=13, color=TEXT), yshift=5, selector=lambda one: one.name != "mark")
     return fig.update_layout(
         template=TEMPLATE,
         width=WIDTH,
         height=height,
-        margin=dict(t=top, b=bottom, l=left, r=25),
+        margin=dict(t=top, b=bottom, l=left, r=RIGHT),
         title_y=1 - 32 / height,
         title_text=f"<b>{title}</b><br><span style='font-size:14px'>{subtitle}</span>",
     )

@@ -7,6 +7,7 @@ from test_metrics import rows
 
 from alkit.study import figures
 from alkit.study.analysis import cost_tables, toy_pool
+from alkit.study.figures.label_places import led_labels
 
 
 @pytest.fixture
@@ -84,12 +85,31 @@ def test_learners_stay_in_the_names_where_there_are_several(df):
     assert {"margin, probe", "margin, contrastive"} <= {name for _, name in bars(figures.bought(both))}
 
 
-def test_texts_of_the_plane_lie_apart_where_there_is_room():
-    """Twelve marks in a row, some 70 pixels apart: their names, some 75 pixels long, do not fit beside them all."""
-    many = pd.concat([rows(f"strategy_{i:03d}", [20, 100 + 10 * i], [0.5, 0.5], learner="probe")
-                      for i in range(12)])  # fmt: skip
-    spots = [spot for trace in figures.plane(many).data[1:] for spot in trace.textposition]
-    assert len(set(spots)) > 1
+def test_forty_names_near_their_marks_meet_no_other_name_no_mark_and_no_edge():
+    """Most marks in one corner, as the strategies that cost little are."""
+    rng = np.random.default_rng(0)
+    across = np.concatenate([rng.uniform(20, 220, 28), rng.uniform(220, 790, 14)])
+    up = np.concatenate([rng.uniform(60, 300, 28), rng.uniform(250, 480, 14)])
+    names = [f"name {'x' * (i % 12)}{i}" for i in range(42)]
+    shift_N2 = led_labels(across, up, names, 805, 490)
+    middle_N2 = np.stack([across, up], axis=1) + shift_N2
+    half_N2 = np.array([[3.0 * len(name), 6.5] for name in names])
+    assert (middle_N2 - half_N2 >= -1e-9).all() and (middle_N2 + half_N2 <= [805, 490]).all()
+    for i in range(42):
+        apart_N2 = np.abs(middle_N2 - middle_N2[i]) - half_N2 - half_N2[i]
+        assert (np.delete(apart_N2, i, axis=0).max(axis=1) >= 0).all(), names[i]
+        on_mark_N2 = np.abs(np.stack([across, up], axis=1) - middle_N2[i]) - half_N2[i]
+        assert (on_mark_N2.max(axis=1) >= 0).all(), names[i]
+
+
+def test_a_name_keeps_off_a_line_and_a_lone_one_stays_close():
+    one = np.array([100.0]), np.array([100.0]), ["name"]
+    near = led_labels(*one, 805, 490)[0]
+    assert np.hypot(*near) < 40
+    low, high = near - [12, 6.5] + 100, near + [12, 6.5] + 100
+    line = np.array([[low[0], 100 + near[1], high[0], 100 + near[1]]])
+    moved = led_labels(*one, 805, 490, lines_L4=line)[0]
+    assert abs(moved[1] - near[1]) > 6.5 or abs(moved[0] - near[0]) >= 24
 
 
 def test_numbered_points_show_a_number_for_whoever_was_not_asked_and_the_answer_for_whoever_was():
