@@ -18,8 +18,8 @@ from alkit.labelling.export import (
     save_benchmark,
     sorted_copies,
 )
+from alkit.labelling.features import seconds_for
 from alkit.labelling.images import Images, default_keep, near_duplicates, scan
-from alkit.labelling.learning import seconds_for
 from alkit.labelling.session import Question, Session, Status
 
 __all__ = [

@@ -24,6 +24,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from tqdm import tqdm
 
 from alkit.benchmarks.sources.decode import SUFFIXES
+from alkit.labelling.rows import Rows
 from alkit.learners.pretrained import growing_array
 from alkit.store import StoreError, lock, sha256, writable, write_atomic
 
@@ -34,7 +35,6 @@ PLAIN = 256 * 256  # pixels up to which a picture is sent without loss
 DIRECTIONS, SAMPLE = 16, 2000  # in which near duplicates are looked for first, and the images that these are made from
 CHUNK = 512  # images that are decoded between two writes to disk
 MIME = "image/webp"
-RECORD = np.dtype([("id", "u1", 32), ("rgb", "u1", (3, SMALL, SMALL))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Images:
 
         The shorter side is resized to `side`, the middle is taken. StoreError for a file that changed since the scan.
         """
-        small = SmallPictures(self.keep).rows() if side == SMALL else {}
+        small = small_pictures(self.keep).known() if side == SMALL else {}
         bar = tqdm(total=len(self), desc=f"images of {side} px", unit="image", disable=not progress, mininterval=2)
 
         def row(position: int) -> np.ndarray:
@@ -111,34 +111,9 @@ class Images:
         return buffer.getvalue()
 
 
-class SmallPictures:
-    """Small pictures of all images that were ever looked at, by id: a file that only grows, and loses at most its end.
-
-    A scan decodes every file once to know that it can be read; this is what it keeps of that.
-    """
-
-    def __init__(self, keep: Path):
-        self.path = keep / "small.bin"
-
-    def rows(self) -> dict[str, np.ndarray]:
-        """uint8 (3, SMALL, SMALL) by id, memory-mapped."""
-        whole = self.path.stat().st_size // RECORD.itemsize if self.path.exists() else 0
-        if not whole:
-            return {}
-        records = np.memmap(self.path, RECORD, "r", shape=(whole,))
-        return {bytes(known).hex(): rgb for known, rgb in zip(np.asarray(records["id"]), records["rgb"])}
-
-    def append(self, made: list[tuple[str, np.ndarray]]) -> None:
-        """Keep these. StoreError on a full disk."""
-        records = np.zeros(len(made), RECORD)
-        for record, (known, rgb) in zip(records, made):
-            record["id"], record["rgb"] = np.frombuffer(bytes.fromhex(known), np.uint8), rgb
-        try:
-            with open(self.path, "ab") as file:
-                file.truncate(file.tell() // RECORD.itemsize * RECORD.itemsize)  # what a kill left half-written
-                file.write(records.tobytes())
-        except OSError as error:
-            raise StoreError(f"could not write {self.path}: {error.strerror}; free some space") from error
+def small_pictures(keep: Path) -> Rows:
+    """Small pictures of all images that were ever looked at: a scan decodes every file once, this is what it keeps."""
+    return Rows(keep / "small.bin", (3, SMALL, SMALL), "u1")
 
 
 def default_keep(folder: str | Path) -> Path:
@@ -177,8 +152,8 @@ def _looked_at(folder: Path, keep: Path, progress: bool) -> dict[str, list]:
         known = json.loads(index_file.read_bytes()) if index_file.exists() else {}
     except (OSError, ValueError) as error:
         raise StoreError(f"{index_file} cannot be read ({error}); delete it and scan again") from error
-    small = SmallPictures(keep)
-    kept, found, todo = set(small.rows()), {}, []
+    small = small_pictures(keep)
+    kept, found, todo = set(small.known()), {}, []
     for path, size, time in files_in(folder):
         entry = known.get(path)
         if entry and entry[:2] == [size, time] and (entry[2] is None or entry[2] in kept):
@@ -194,7 +169,7 @@ def _looked_at(folder: Path, keep: Path, progress: bool) -> dict[str, list]:
             found[path] = [size, time, *entry]
             if rgb is not None and entry[0] not in kept:
                 made[entry[0]] = rgb
-        small.append(list(made.items()))
+        small.append(made)
         kept |= set(made)
         write_atomic(index_file, json.dumps(found).encode())
         bar.update(len(part))

@@ -3,31 +3,26 @@
 Features are made once and kept; only the classifier is fitted anew, so that a fit takes seconds while a person labels.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.preprocessing import normalize
 
-from alkit import acquisition, learners, recipes, rng
+from alkit import acquisition, rng
 from alkit.labelling.estimate import out_of_fold
-from alkit.labelling.images import Images, hash_of
+from alkit.labelling.features import features_file, recipe_of
+from alkit.labelling.images import Images
 from alkit.learners.base import Setting
-from alkit.learners.pretrained import given_array, network, resized
+from alkit.learners.pretrained import Pretrained
 from alkit.learners.regression import Regression
-from alkit.learners.representation import Representation
 from alkit.recipes import Recipe
-from alkit.runtime import default_device, resident
-from alkit.store import Cache, StoreError, sha256, writable, write_atomic
+from alkit.store import Cache
 
-CONTRASTIVE_SIDE = 32  # px of the images that `contrastive` features are trained on
 STAGES_AHEAD = 3  # stages of questions that an order holds: the person goes on while the next is made
 COMPONENTS = 256  # that the learner `pretrained` takes where nothing else is said
-SAMPLE = 64  # images that the time of the features is measured on
 
 
 @dataclass(frozen=True)
@@ -58,15 +53,15 @@ class Learning:
         progress: bool = False,
     ):
         self.strategy, self.n_classes, self.seed = strategy, n_classes, seed
-        name, options = learner_of(features)
-        if name == "pretrained" and len(images) <= COMPONENTS:  # too few for principal components: all dimensions
-            options["dimensions"] = 0
-        check_strategy(strategy, name)
-        setting = setting_of(images, n_classes, features, seed, recipe=recipe, side=side, progress=progress)
-        self.learner = learners.get(name, options)(setting, **options)
+        check_strategy(strategy)
+        rows = features_file(images, features, seed, recipe=recipe, side=side, progress=progress)
+        nothing = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(len(images), 1, 1, 1)  # rows need no pixels
+        cache = Cache(images.keep / "features")
+        setting = Setting(nothing, n_classes, recipe or recipe_of(features), seed, cache, progress)
+        # too few images for principal components: all dimensions
+        dimensions = COMPONENTS if len(images) > COMPONENTS else 0
+        self.learner = Pretrained(setting, features=str(rows), dimensions=dimensions, auxiliary="all")
         self.first = self.learner.first_shown()
-        if len(self.first.features_ND) != len(images):
-            raise ValueError(f"{features} has {len(self.first.features_ND)} rows for {len(images)} images")
         self.unit_ND = normalize(np.asarray(self.first.features_ND, np.float32))
         # a regression is too small for threads: where cores are busy, they wait for each other
         self.learner.setting = replace(setting, recipe=replace(setting.recipe, cpu_threads=1))
@@ -141,90 +136,10 @@ class Learning:
         return found_N
 
 
-def learner_of(features: str) -> tuple[str, dict]:
-    """The learner, with its options, that has these features."""
-    if features == "contrastive":
-        return "probe", {"auxiliary": "all"}
-    return "pretrained", {"features": features, "auxiliary": "all"}
-
-
-def check_strategy(strategy: str, learner: str) -> None:
+def check_strategy(strategy: str) -> None:
     """ValueError where no session can ask in the order of `strategy`."""
     known = acquisition.get(strategy)
     if known.reference:
         raise ValueError(f"strategy {strategy!r} sees hidden labels, which your images do not have; choose another one")
-    shows = learners.get(learner).shows
-    if missing := [need for need in known.needs if need not in shows]:
+    if missing := [need for need in known.needs if need not in Pretrained.shows]:
         raise ValueError(f"strategy {strategy!r} needs {', '.join(missing)}, which frozen features do not show")
-
-
-def recipe_of(features: str) -> Recipe:
-    """The numbers for pictures of things: MixCIFAR60's `laptop` ones, with all threads."""
-    return replace(recipes.recipe("mixcifar60", "laptop"), cpu_threads=0)
-
-
-def setting_of(
-    images: Images,
-    n_classes: int,
-    features: str,
-    seed: int,
-    *,
-    recipe: Recipe | None = None,
-    side: int | None = None,
-    progress: bool = False,
-) -> Setting:
-    """What the learner of these features is made from; an array of features needs no pixels."""
-    recipe = recipe or recipe_of(features)
-    known = sha256("".join(images.ids).encode())
-    cache = Cache(images.keep / "features", images=known, side=side)
-    if features.endswith(".npy"):
-        check_rows(Path(features), images, known)
-        nothing = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(len(images), 1, 1, 1)
-        return Setting(nothing, n_classes, recipe, seed, cache, progress)
-    side = side or (CONTRASTIVE_SIDE if features == "contrastive" else recipe.pre_side)
-    pixels = images.pixels(side, progress=progress)
-    return Setting(resident(pixels, default_device()), n_classes, recipe, seed, cache, progress)
-
-
-def check_rows(path: Path, images: Images, known: str) -> None:
-    """Hold an array of features to the images that it was first used with: a row has no name of its own.
-
-    ValueError where it has another number of rows; StoreError where it was used with other images before.
-    """
-    given_array(path, 0, len(images), len(images))
-    rows = len(np.load(path, mmap_mode="r"))
-    how = "one row for each of Images.paths, in their order"
-    if rows != len(images):
-        raise ValueError(f"{path} has {rows} rows for {len(images)} distinct images; make it again: {how}")
-    note = writable(images.keep) / f"rows-{hash_of(path)[:16]}.txt"
-    if note.exists() and note.read_text() != known:
-        raise StoreError(f"{path} was made for other images: files came or went since; make it again: {how}")
-    write_atomic(note, known.encode())
-
-
-def seconds_for(images: Images, features: str, *, recipe: Recipe | None = None, side: int | None = None) -> float:
-    """About how many seconds the features will take on this machine, from a trial on a few images; 0 for an array."""
-    if features.endswith(".npy"):
-        return 0.0
-    recipe = recipe or recipe_of(features)
-    device, count = default_device(), min(SAMPLE, len(images))
-    if features == "contrastive":
-        x = torch.zeros(count, 3, side or CONTRASTIVE_SIDE, side or CONTRASTIVE_SIDE, dtype=torch.uint8, device=device)
-        trial = Representation(Setting(x, 1, recipe, 0, Cache(images.keep / "features")))
-        nothing = np.full(count, acquisition.NOT_ASKED)
-        once = _seconds(lambda: trial.train(nothing, 0, epochs=1, warmup=0))
-        return once / count * len(images) * recipe.con_first_epochs
-    net, scale = network(features)
-    net, size = net.to(device), recipe.pre_side
-    x = torch.zeros(count, 3, size, size, dtype=torch.uint8, device=device)
-    with torch.inference_mode():
-        once = _seconds(lambda: [net(scale(resized(part, size))).cpu() for part in x.split(64)])
-    return once / count * len(images)
-
-
-def _seconds(act: Callable) -> float:
-    """How long `act` takes the second time."""
-    act()
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start

@@ -265,13 +265,13 @@ def label_notebook(args) -> Path:
     from alkit import labelling
     from alkit.labelling.answers import checked_classes
     from alkit.labelling.images import outside
-    from alkit.labelling.learning import check_strategy, learner_of
+    from alkit.labelling.learning import check_strategy
     from alkit.study.batch import notebook_runs
 
     folder = args.folder.expanduser().resolve()
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; name the one that holds your images")
-    check_strategy(args.strategy, learner_of(args.features)[0])
+    check_strategy(args.strategy)
     where = outside((args.into or labelling.default_keep(folder)).expanduser().resolve(), folder)
     features = args.features
     if features.endswith(".npy"):

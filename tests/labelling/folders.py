@@ -31,6 +31,11 @@ def session_of(place: Path, count: int = 60, *, folder: Path | None = None, **op
     return labelling.Session(place / "session", images, options.pop("classes"), **options)
 
 
+def truth(question: labelling.Question) -> str:
+    """What the tiny benchmark knows of an image."""
+    return labelling.Scripted(tiny_benchmark())(question)
+
+
 class NoFiles(Images):
     """Images that are there without files; a picture is made up."""
 

