@@ -53,7 +53,8 @@ def bills(cell: Cell, *, root: Path | None = None) -> Iterator[dict]:
         yield {"strategy": cell.strategy, **counts, **{name: price_Q[last] for name, price_Q in paid.items()}, **found}
 
 
-ERRORS_J = (0.05, 0.1, 0.15, 0.25, 0.45)  # shares that five annotators get wrong: one in five, and they differ
+ERRORS_J = np.array([0.05, 0.1, 0.15, 0.25, 0.45])  # shares that five annotators get wrong: one in five in the mean
+LEVELS = (1, 2)  # and twice as many
 FIRST, BATCH, ANSWERS = 60, 20, 400  # answers to random images first, then between two fits, and in all
 WAYS = ("one answer", "two that agree", "majority of 3", "Dawid-Skene of 3", "ActiveLab", "no errors")
 
@@ -143,14 +144,14 @@ def unlearned(pool: Known, label_N: np.ndarray, seed: int, c: float, *, folds: i
 
 
 def answering(pool: Known, benchmark: Benchmark, seed: int, c: float) -> Iterator[dict]:
-    """Rows of `Answering.rows` for both kinds of errors and every way."""
-    for errors in ("symmetric", "votes"):
-        said_NJ = crowd.answers_of(benchmark, np.array(ERRORS_J), errors=errors, seed=seed)
-        true_NJ = np.repeat(pool.class_N[:, None], len(ERRORS_J), 1)
+    """Rows of `Answering.rows` for both kinds of errors, each of `LEVELS` (`share`: the mean of it), and every way."""
+    true_NJ = np.repeat(pool.class_N[:, None], len(ERRORS_J), 1)
+    for errors, level in product(("symmetric", "votes"), LEVELS):
+        said_NJ = crowd.answers_of(benchmark, level * ERRORS_J, errors=errors, seed=seed)
         for way in WAYS:
             people = crowd.Crowd(true_NJ if way == "no errors" else said_NJ, seed=seed)
             for row in Answering(pool, people, way, seed, c).rows():
-                yield {"errors": errors, "way": way, **row}
+                yield {"errors": errors, "share": level * ERRORS_J.mean(), "way": way, **row}
 
 
 TESTED = (5, 10, 20, 40)  # test questions after which a classifier is chosen

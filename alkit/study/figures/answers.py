@@ -27,7 +27,7 @@ WAYS = {  # colour, dash, symbol
     "ActiveLab": (PALETTE[3], "longdash", "star"),
     "no errors": (TEXT, "dot", "circle-open"),
 }
-ERRORS = {"symmetric": "errors: any other answer", "votes": "errors: what voters mix up"}
+ERRORS = {"symmetric": "any other answer", "votes": "what voters mix up"}
 
 DRAWS = {  # words, colour, symbol
     "alike": ("all alike", PALETTE[1], "diamond"),
@@ -101,29 +101,40 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
 
 
 def per_answer(table: pd.DataFrame) -> go.Figure:
-    """Test accuracy against the number of answers, for each way to spend them; a panel for each kind of errors.
+    """Test accuracy against the number of answers, for each way to spend them.
 
-    `table`: rows of `analysis.answers.answering`. Means over seeds at each stage, bands of a standard error.
+    `table`: rows of `analysis.answers.answering`; a column for each kind of errors, a row for each share of them. Means
+    over seeds at each stage, bands of a standard error.
     """
     kinds = [kind for kind in ERRORS if kind in set(table["errors"])]
-    fig = make_subplots(
-        1, len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[ERRORS[kind] for kind in kinds]
-    )
-    for column, kind in enumerate(kinds, 1):
-        for way, style in WAYS.items():
-            own = table[(table["errors"] == kind) & (table["way"] == way)]
-            stage = own.groupby("seed").cumcount()
-            _line(fig, own.groupby(stage), "answers", "accuracy", way, style, column)
-    fig.update_xaxes(title_text="answers", showgrid=False)
+    shares = sorted(set(table["share"]))
+    titles = [f"{share:.0%} errors: {ERRORS[kind]}" for share in shares for kind in kinds]
+    fig = make_subplots(len(shares), len(kinds), shared_yaxes="rows", shared_xaxes=True, horizontal_spacing=0.04,
+                        vertical_spacing=0.09, subplot_titles=titles)  # fmt: skip
+    for row, share in enumerate(shares, 1):
+        for column, kind in enumerate(kinds, 1):
+            own = table[(table["errors"] == kind) & (table["share"] == share)]
+            for way, style in WAYS.items():
+                mine = own[own["way"] == way]
+                _line(
+                    fig,
+                    mine.groupby(mine.groupby("seed").cumcount()),
+                    "answers",
+                    "accuracy",
+                    way,
+                    style,
+                    column,
+                    row=row,
+                )
+    fig.update_xaxes(showgrid=False)
+    fig.update_xaxes(title_text="answers", row=len(shares))
     fig.update_yaxes(title_text="test accuracy (%)", col=1)
-    share = np.mean(answers.ERRORS_J)
     return layout(
         fig,
         "Ask again, or ask anew?",
-        f"{_pool(table)}; {len(answers.ERRORS_J)} annotators who err on {share:.0%} of all images, from "
-        f"{min(answers.ERRORS_J):.0%} to {max(answers.ERRORS_J):.0%}; mean and standard error of "
-        f"{table['seed'].nunique()} seeds",
-        480,
+        f"{_pool(table)}; {len(answers.ERRORS_J)} annotators who err on {shares[0]:.0%} of all images in the mean, or "
+        f"on {shares[-1]:.0%};<br>mean and standard error of {table['seed'].nunique()} seeds",
+        740,
     )
 
 

@@ -43,7 +43,7 @@ def short(monkeypatch):
 
 @pytest.mark.parametrize("way", answers.WAYS)
 def test_every_way_pays_for_each_answer_and_asks_nobody_twice(pool, short, way):
-    said_NJ = crowd.answers_of(BENCHMARK, np.array(answers.ERRORS_J), errors="symmetric", seed=1)
+    said_NJ = crowd.answers_of(BENCHMARK, answers.ERRORS_J, errors="symmetric", seed=1)
     people = crowd.Crowd(said_NJ, seed=1)
     rows = pd.DataFrame(Answering(pool, people, way, 1, 10.0).rows())
     given_NJ = people.answers_NJ >= 0
@@ -127,7 +127,11 @@ def test_pseudo_labels_are_the_surest_classes_and_never_junk():
 
 def test_self_labelling_begins_with_the_answers_alone_and_counts_what_is_wrong(pool):
     answers_N = np.where(np.arange(140) < 40, pool.class_N, -1)
-    rows = pd.DataFrame(answers.self_labelling(pool, answers_N, 1, 0, 10.0)).set_index(["pool", "choice", "share"]).sort_index()
+    rows = (
+        pd.DataFrame(answers.self_labelling(pool, answers_N, 1, 0, 10.0))
+        .set_index(["pool", "choice", "share"])
+        .sort_index()
+    )
     assert len(rows) == 2 * 2 * len(answers.SHARES)
     fit = labelling.Classifier(pool, answers_N, 1, 0, 10.0)
     alone = (fit.probs(pool.test_MD)[:, :-1].argmax(1) == pool.test_labels_M).mean()

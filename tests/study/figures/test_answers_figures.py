@@ -1,5 +1,7 @@
 """The figures of notebook 9 show the medians, means and errors of the rows that they were given."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,28 +53,22 @@ def test_cheapest_is_over_random_and_ringed(bills):
 
 def test_accuracy_per_answer_is_the_mean_of_the_seeds_at_each_stage():
     rows = []
-    for kind in ("symmetric", "votes"):
-        for way in answers.WAYS:
-            for seed in (1, 2):
-                for stage in range(3):
-                    extra = seed if way == "two that agree" else 0
-                    rows.append(
-                        dict(
-                            benchmark="mixdigits",
-                            errors=kind,
-                            way=way,
-                            seed=seed,
-                            answers=60 + 20 * stage + extra,
-                            accuracy=0.5 + 0.1 * seed,
-                        )
-                    )
+    for kind, share, way, seed, stage in product(("symmetric", "votes"), (0.2, 0.4), answers.WAYS, (1, 2), range(3)):
+        more = seed if way == "two that agree" else 0
+        known = dict(
+            benchmark="mixdigits", errors=kind, share=share, way=way, seed=seed, answers=60 + 20 * stage + more
+        )
+        rows.append(dict(known, accuracy=0.5 + 0.1 * seed - (share if kind == "votes" else 0)))
     fig = answers.per_answer(pd.DataFrame(rows))
-    left, right = traces(fig, "two that agree")
-    assert np.allclose(left.x, [61.5, 81.5, 101.5]) and np.allclose(left.y, 65) and np.allclose(right.y, 65)
+    lines = traces(fig, "two that agree")
+    assert np.allclose(lines[0].x, [61.5, 81.5, 101.5])
+    assert [line.y[0] for line in lines] == pytest.approx([65, 45, 65, 25])  # a row for each share
     band = next(trace for trace in fig.data if trace.mode == "none" and trace.legendgroup == "two that agree")
     assert np.allclose(band.y, [70] * 3 + [60] * 3)  # a standard error of 5
     assert sum(bool(trace.showlegend) for trace in fig.data) == len(answers.WAYS)
-    assert len(fig.layout.annotations) == 2
+    assert [note.text for note in fig.layout.annotations][:2] == [
+        "20% errors: any other answer", "20% errors: what voters mix up",
+    ]  # fmt: skip
 
 
 def test_few_tests_shows_errors_of_estimates_and_what_a_choice_loses():
