@@ -42,10 +42,10 @@ class Curve:
         write_atomic(writable(self.folder) / f"{looks:06}.npy", buffer.getvalue())
         self.classes_N[looks] = classes_N
 
-    def judged(self, book: Book, looks: int) -> Judgement:
-        """The last of the classifiers after at most `looks` looks, and what the last looks brought."""
+    def judged(self, book: Book) -> Judgement:
+        """How good the last classifier is, and what the last looks brought; stages taken back are out."""
         known, rows_M, rows_L = book.evidence()
-        looks_S = [stage for stage in sorted(self.classes_N) if 0 < stage <= looks]
+        looks_S = [stage for stage in sorted(self.classes_N) if 0 < stage <= book.looks]
         if not looks_S:
             return Judgement()
         right_SM, right_SL = (

@@ -13,24 +13,24 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
-from alkit import rng
-from alkit.acquisition import NOT_ASKED
 from alkit.benchmarks import AMBIGUOUS as KIND_AMBIGUOUS
 from alkit.benchmarks import ID, OOD
 from alkit.experiment.oracle import Answer
 from alkit.labelling import images as pictures
 from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP, Asked, Journal, checked_classes
+from alkit.labelling.asking import next_question
 from alkit.labelling.book import Book
-from alkit.labelling.curve import Curve, Judgement
-from alkit.labelling.estimate import Estimate, draw, proposal
+from alkit.labelling.curve import Curve
+from alkit.labelling.estimate import Estimate
+from alkit.labelling.fits import Fits
 from alkit.labelling.images import Images
-from alkit.labelling.learning import Fitted, Learning
+from alkit.labelling.learning import Learning
 from alkit.options import Range, check_value, closest
 from alkit.recipes import Recipe
 from alkit.store import StoreError
@@ -132,12 +132,8 @@ class Session:
             self.groups = self._near_duplicates(alike)
             self.book = Book(images, self._journal, self.classes, self.groups)
             self._state = threading.RLock()
-            self._fitted: Fitted | None = None
-            self._place = 0  # in the order in force
-            self._thread: threading.Thread | None = None
-            self._progress, self._since, self._last_fit = 1.0, 0, False
-            self._curve, self._judgement = Curve(self.where, images), Judgement()
-            self._trouble, self._open = "", True
+            self.fits = Fits(self.learning, self.book, Curve(self.where, images), stage_looks, self._state)
+            self._since, self._last_fit, self._open = 0, False, True
             self._start_fit()
             self.wait()
         except BaseException:
@@ -169,7 +165,7 @@ class Session:
     @property
     def looks(self) -> int:
         """Answers so far, skips included: what they cost."""
-        return len(self._journal.given)
+        return self.book.looks
 
     @property
     def last(self) -> int | None:
@@ -194,7 +190,7 @@ class Session:
             self._check_open()
             while (asked := self._waiting()) is not None or self.finished is None:
                 if asked is None:
-                    asked, self._place = self._next()
+                    asked = self._next()
                     self._journal.ask(asked)
                 position = self.book.position[asked.id]
                 if self.images.there(position):
@@ -213,8 +209,7 @@ class Session:
                 return []
             room = n if self.budget is None else min(n, self.budget - self.looks)
             while len(self._journal.waiting) < room and self.book.may_N().any():
-                asked, self._place = self._next()
-                self._journal.ask(asked, behind=True)
+                self._journal.ask(self._next(), behind=True)
             known = [asked for asked in self._journal.waiting[::-1] if asked.id in self.book.position][:room]
             positions = [self.book.position[asked.id] for asked in known]
             return [
@@ -231,33 +226,12 @@ class Session:
             self._journal.drop(asked.number)
         return None
 
-    def _next(self) -> tuple[Asked, int]:
-        """The next question, a test where one is due, and the place in the order in force once it is put."""
-        may_N, number = self.book.may_N(), self._journal.next_number
-        stage, order = (self._fitted.stage, self._fitted.order) if self._fitted else (0, ())
-        askable, place, chance, test = np.flatnonzero(may_N), self._place, None, self._test_due()
-        if test:
-            stream = rng.numpy_stream(self.seed, "test", number)
-            probs_NC = self._fitted.probs_NC if self._fitted else None
-            chance_C = np.full(len(askable), 1 / len(askable)) if probs_NC is None else proposal(probs_NC, askable)
-            place_of_it = draw(chance_C, stream)
-            position, chance = int(askable[place_of_it]), float(chance_C[place_of_it])
-            why = "drawn at random, to estimate the accuracy"
-        else:
-            while place < len(order) and not may_N[order[place]]:
-                place += 1
-            if place < len(order):
-                position, place = order[place], place + 1
-                why = f"{self.strategy}, stage {stage}, place {place}"
-            else:
-                position = int(rng.numpy_stream(self.seed, "stand-in", number).choice(askable))
-                why = "at random, while the next order is made"
-        known, path = self.images.ids[position], self.images.paths[position]
-        return Asked(number, known, path, why, test, chance, len(askable), stage), place
-
-    def _test_due(self) -> bool:
-        put = [*(given.asked for given in self._journal.given.values()), *self._journal.waiting]
-        return sum(asked.test for asked in put) + 1 <= self.test_share * (len(put) + 1)
+    def _next(self) -> Asked:
+        """The next question, which is to be put now."""
+        asked, self.fits.place = next_question(
+            self.book, self.fits, strategy=self.strategy, test_share=self.test_share, seed=self.seed
+        )
+        return asked
 
     def answer(self, number: int, answer: str) -> int:
         """Save the answer to question `number`: a class, "ambiguous", "not mine" or "skip"; returns the number.
@@ -302,7 +276,8 @@ class Session:
     def upcoming(self, n: int) -> list[int]:
         """Positions that are likely to be asked about after the question in hand, at most `n`."""
         with self._state:
-            order, may_N = self._fitted.order[self._place :] if self._fitted else (), self.book.may_N()
+            fitted, may_N = self.fits.fitted, self.book.may_N()
+            order = fitted.order[self.fits.place :] if fitted else ()
             behind = [self.book.position.get(asked.id) for asked in self._journal.waiting[-2::-1]]
             ahead = [position for position in order if may_N[position]]
             return [position for position in (*behind, *ahead) if position is not None][:n]
@@ -314,47 +289,20 @@ class Session:
         return self._since >= self.stage_looks or bool(self._since > 0 and self.finished)
 
     def _start_fit(self) -> None:
-        """Begin a fit in a thread, where none is running."""
+        """Begin a fit, where none is running."""
         with self._state:
-            if self._thread is not None:
-                return
-            self._since, self._progress = 0, 0.0
-            codes_N = self.book.codes_N.copy()
-            everything = codes_N if self.finished or self._last_fit else None
-            arguments = (self.looks, np.where(self.book.tests_N, NOT_ASKED, codes_N), self.book.may_N(), everything)
-            self._thread = threading.Thread(target=self._fit, args=arguments, name="fit")
-            self._thread.start()
+            if not self.fits.running:
+                self._since = 0
+                self.fits.start(everything=bool(self.finished) or self._last_fit, then=self._fit_again)
 
-    def _fit(self, looks: int, bought_N: np.ndarray, may_N: np.ndarray, everything: np.ndarray | None) -> None:
-        """Learn what was bought, and make the next order; then the estimate; `everything`: tests too, the last fit."""
-
-        def report(share: float) -> None:
-            self._progress = share
-
-        stage, trouble = looks // self.stage_looks, ""
-        try:
-            fitted = self.learning.fit(bought_N, may_N, stage, self.stage_looks, report)
-            with self._state:
-                self._fitted, self._place = fitted, 0
-            if fitted.probs_NC is not None:
-                self._curve.add(looks, self.learning.classes(fitted.probs_NC, bought_N))
-                with self._state:
-                    self._judgement = self._curve.judged(self.book, self.looks)
-            if everything is not None:
-                last = replace(fitted, probs_NC=self.learning.probs(everything, stage))
-                with self._state:
-                    self._fitted = last
-        except Exception as error:  # the person goes on; the status says what happened
-            trouble = f"the classifier could not be fitted: {error}"
-        with self._state:
-            self._thread, self._progress, self._trouble = None, 1.0, trouble
-            if self._open and self._fit_due():
-                self._start_fit()
+    def _fit_again(self) -> None:
+        """Begin a further fit where answers enough came while one was running."""
+        if self._open and self._fit_due():
+            self._start_fit()
 
     def wait(self) -> None:
         """Return when no fit is running: for annotators that are quicker than a person, and for results at the end."""
-        while (thread := self._thread) is not None:
-            thread.join()
+        self.fits.wait()
 
     def refit(self) -> None:
         """Learn all answers now, those to tests too, and return when it is done: the last fit, before results."""
@@ -374,21 +322,21 @@ class Session:
             return Status(
                 self.looks,
                 self.book.by_kind(),
-                self._judgement.accuracy,
-                None if self._judgement.naive is None else self._judgement.naive.value,
+                self.fits.judgement.accuracy,
+                None if self.fits.judgement.naive is None else self.fits.judgement.naive.value,
                 self._id_share(),
-                self._trouble or self._judgement.sentence,
-                self._thread is not None,
-                self._progress,
+                self.fits.trouble or self.fits.judgement.sentence,
+                self.fits.running,
+                self.fits.progress,
                 left,
             )
 
     def _id_share(self) -> float | None:
         """The mean P(iD) of the images that would be asked in the next stage."""
-        if self._fitted is None or self._fitted.probs_NC is None:
+        if (fitted := self.fits.fitted) is None or fitted.probs_NC is None:
             return None
         rows = self.upcoming(self.stage_looks)
-        return float(1 - self._fitted.probs_NC[rows, -1].mean()) if rows else None
+        return float(1 - fitted.probs_NC[rows, -1].mean()) if rows else None
 
     def neighbours(self, position: int, k: int = 6) -> list[tuple[int, str, float]]:
         """The `k` images with an answer that are nearest by cosine: (position, answer, similarity), nearest first."""
@@ -403,7 +351,7 @@ class Session:
 
     def opinion(self, position: int) -> list[tuple[str, float]] | None:
         """The classifier's probabilities for an image, largest first; None before it has learned anything."""
-        fitted = self._fitted
+        fitted = self.fits.fitted
         if fitted is None or fitted.probs_NC is None:
             return None
         named = zip((*self.classes, JUNK), fitted.probs_NC[position].tolist(), strict=True)
@@ -428,7 +376,7 @@ class Session:
 
     def predictions(self) -> np.ndarray:
         """(N, K + 1) probabilities of all images from the last fit. ValueError before a class was answered."""
-        fitted = self._fitted
+        fitted = self.fits.fitted
         if fitted is None or fitted.probs_NC is None:
             raise ValueError("nothing is predicted yet: no image was given a class; answer some, and call refit()")
         return fitted.probs_NC

@@ -196,7 +196,7 @@ def test_full_disk_keeps_the_question_and_says_so(session, monkeypatch):
 
 def test_neither_question_nor_answer_waits_for_a_fit_and_the_order_in_force_goes_on(tmp_path, monkeypatch):
     with session_of(tmp_path, 140, stage_looks=5, test_share=0) as session:
-        order, may_go = session._fitted.order, threading.Event()
+        order, may_go = session.fits.fitted.order, threading.Event()
         real = session.learning.fit
 
         def slow(*args):
@@ -212,7 +212,7 @@ def test_neither_question_nor_answer_waits_for_a_fit_and_the_order_in_force_goes
         assert session.upcoming(2) == list(order[12:14])
         may_go.set()
         session.wait()
-        assert session._fitted.order != order and not session.status().fitting
+        assert session.fits.fitted.order != order and not session.status().fitting
         assert not {question.position for question in asked} & {session.question().position}
 
 
