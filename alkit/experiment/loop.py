@@ -15,6 +15,7 @@ import torch
 
 from alkit import __version__, acquisition, learners, rng
 from alkit.benchmarks import ID, Benchmark
+from alkit.experiment import best_of
 from alkit.experiment.cell import Cell, benchmark_of, check
 from alkit.experiment.oracle import Oracle
 from alkit.learners.base import Setting
@@ -231,9 +232,10 @@ class Loop:
         target, picks = self.counts[ID] + wanted, list[dict]()
         only_id = acquisition.get(self.cell.strategy).reference
         filtered = self.cell.auxiliary_filter
-        for index in acquisition.order(
-            self.cell.strategy, view, auxiliary_filter=filtered, **self.cell.strategy_options
-        ):
+        order = acquisition.order(self.cell.strategy, view, auxiliary_filter=filtered, **self.cell.strategy_options)
+        if self.cell.strategy == best_of.NAME:
+            order = iter(best_of.best_batch(view, wanted, self.benchmark.pool, self.recipe))
+        for index in order:
             if only_id and not self.oracle.is_id(index):
                 continue
             picks.append(self._pick(stage, len(picks), index))

@@ -318,7 +318,7 @@ def test_families_are_those_of_the_registry_and_an_extension_makes_a_strategy_ou
     assert {known.family for known in STRATEGIES.values()} == set(FAMILIES)
     assert family("distance_cl", {}) == family("distance_cl", {"exclude": "none"}) == "paper"
     assert family("distance_cl", {"radius": 0.1}) == family("ddu_gate", {}) == family("nobody_knows", {}) == "ours"
-    assert [name for name, known in STRATEGIES.items() if known.reference] == ["oracle_random", "oracle_margin"]
+    assert [name for name, known in STRATEGIES.items() if known.reference] == ["oracle_random", "oracle_margin", "boss"]
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_auxiliary_filter_puts_predicted_non_id_last(name):
     assert [bool(view.probs_NC[i].argmax() == 3) for i in unfiltered] != predicted_non_id
 
 
-@pytest.mark.parametrize("name", ["oracle_random", "oracle_margin"])
+@pytest.mark.parametrize("name", ["oracle_random", "oracle_margin", "boss"])
 def test_reference_lines_need_no_filter(name):
     on, off = (list(order(name, make_view(CASES["ordinary"]), auxiliary_filter=choice)) for choice in (True, False))
     assert on == off

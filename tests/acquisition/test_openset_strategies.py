@@ -477,10 +477,11 @@ def test_reference_lines_are_marked_and_nothing_else_is():
     assert {name for name, known in STRATEGIES.items() if known.family == "reference"} == {
         "oracle_random",
         "oracle_margin",
+        "boss",
     }
 
 
-@pytest.mark.parametrize("name", ["oracle_random", "oracle_margin"])
+@pytest.mark.parametrize("name", ["oracle_random", "oracle_margin", "boss"])
 def test_reference_lines_buy_id_samples_alone_and_pay_for_nothing_else(name, tmp_path):
     records = experiment.finish(tiny("probe", name), root=tmp_path)
     assert len({(r["n_ambiguous"], r["n_ood"]) for r in records}) == 1  # what the initial set held, and no more
