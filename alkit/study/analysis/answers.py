@@ -1,6 +1,6 @@
-"""Tables behind notebook 9: other bills, annotators who err, choosing a classifier by few tests, self-labelling.
+"""Tables behind notebook 9: other bills, annotators who err, few tests, self-labelling.
 
-    python -m alkit.study.analysis.answers              # all four into figures/results
+    python -m alkit.study.analysis.answers              # all of them into figures/results
     python -m alkit.study.analysis.answers bills crowd  # some of them
 
 Everything is on the features of `probe` (MixDigits, `laptop`), which are trained or read from the runs' cache; only
@@ -25,8 +25,7 @@ from alkit.experiment.costs import COSTS
 from alkit.labelling import estimate
 from alkit.options import check_name
 from alkit.runtime import threads
-from alkit.study.analysis import labelling
-from alkit.study.analysis.labelling import Classifier, Known, Place
+from alkit.study.analysis.fixed_features import Classifier, Features, features_of
 
 STRATEGIES = (
     "random", "margin", "entropy", "badge", "coreset", "typiclust", "distance_cl", "poal", "cautious_coverage",
@@ -63,7 +62,7 @@ WAYS = ("one answer", "two that agree", "majority of 3", "Dawid-Skene of 3", "Ac
 class Answering:
     """A simulation of one way to spend answers: `rows` runs it. `way`: one of `WAYS`."""
 
-    pool: Known
+    pool: Features
     people: crowd.Crowd
     way: str
     seed: int
@@ -71,7 +70,7 @@ class Answering:
 
     def rows(self) -> Iterator[dict]:
         """A row whenever the classifier is fitted: answers paid for, images answered, errors left, test accuracy."""
-        new = iter(rng.numpy_stream(self.seed, "initial").permutation(len(self.pool.class_N)).tolist())
+        new = iter(rng.numpy_stream(self.seed, "initial").permutation(len(self.pool.true_N)).tolist())
         stage = 0
         while True:
             until = FIRST + BATCH * stage
@@ -86,8 +85,8 @@ class Answering:
             yield {
                 "answers": self.people.cost,
                 "images": int(known_N.sum()),
-                "wrong": (label_N != self.pool.class_N)[known_N].mean(),
-                "accuracy": (fit.probs(self.pool.test_MD)[:, :-1].argmax(1) == self.pool.test_labels_M).mean(),
+                "wrong": (label_N != self.pool.true_N)[known_N].mean(),
+                "accuracy": fit.accuracy(self.pool),
             }
             if self.people.cost >= ANSWERS:
                 return
@@ -129,7 +128,7 @@ class Answering:
         return np.where(label_N < 0, -1, crowd.crowdlab(answers_NJ, self.unlearned)[0].argmax(1))
 
 
-def unlearned(pool: Known, label_N: np.ndarray, seed: int, c: float, *, folds: int = 5) -> np.ndarray:
+def unlearned(pool: Features, label_N: np.ndarray, seed: int, c: float, *, folds: int = 5) -> np.ndarray:
     """Class probabilities (N, C): of a labelled image, by the classifier of the other folds."""
     rows = np.flatnonzero(label_N >= 0)
     fold_L = np.argsort(np.argsort(label_N[rows], kind="stable")) % folds
@@ -143,9 +142,9 @@ def unlearned(pool: Known, label_N: np.ndarray, seed: int, c: float, *, folds: i
     return probs_NC
 
 
-def answering(pool: Known, benchmark: Benchmark, seed: int, c: float) -> Iterator[dict]:
+def answering(pool: Features, benchmark: Benchmark, seed: int, c: float) -> Iterator[dict]:
     """Rows of `Answering.rows` for both kinds of errors, each of `LEVELS` (`share`: the mean of it), and every way."""
-    true_NJ = np.repeat(pool.class_N[:, None], len(ERRORS_J), 1)
+    true_NJ = np.repeat(pool.true_N[:, None], len(ERRORS_J), 1)
     for errors, level in product(("symmetric", "votes"), LEVELS):
         said_NJ = crowd.answers_of(benchmark, level * ERRORS_J, errors=errors, seed=seed)
         for way in WAYS:
@@ -154,23 +153,71 @@ def answering(pool: Known, benchmark: Benchmark, seed: int, c: float) -> Iterato
                 yield {"errors": errors, "share": level * ERRORS_J.mean(), "way": way, **row}
 
 
-TESTED = (5, 10, 20, 40)  # test questions after which a classifier is chosen
+TESTED = (5, 10, 20, 40, 80)  # test questions after which the accuracy is estimated, or a classifier chosen
 REPEATS = 40  # draws of tests for each seed
+
+
+@dataclass(frozen=True)
+class Tests:
+    """Tests in the order in which they were drawn: `place_M` among the F images that may be drawn, `chance_M`, and how
+    many images were left, `left_M`."""
+
+    place_M: np.ndarray
+    chance_M: np.ndarray
+    left_M: np.ndarray
+
+    def accuracies(self, m: int, is_id_F: np.ndarray, right_SF: np.ndarray) -> np.ndarray:
+        """The accuracies (S,) of S classifiers, estimated from the first `m` tests."""
+        place_M = self.place_M[:m]
+        answers = estimate.Answers(self.chance_M[:m], self.left_M[:m], is_id_F[place_M], np.array([]), np.array([]))
+        none = np.zeros((len(right_SF), 0), bool)
+        return estimate.accuracies(answers, right_SF[:, place_M], none, replicates=1)[0]
+
+
+def drawn(value_F: np.ndarray, count: int, stream: np.random.Generator) -> Tests:
+    """`count` tests, drawn by `estimate.chances` of these values from what is left."""
+    left, places, chances = np.arange(len(value_F)), [], []
+    for _ in range(count):
+        chance_C = estimate.chances(value_F[left])
+        place = estimate.draw(chance_C, stream)
+        places.append(left[place])
+        chances.append(chance_C[place])
+        left = np.delete(left, place)
+    return Tests(np.array(places), np.array(chances), len(value_F) - np.arange(count))
+
+
+def testing(pool: Features, probs_NC: np.ndarray, answers_N: np.ndarray, seed: int) -> Iterator[dict]:
+    """A row for each way to draw tests, repeat and number of tests: estimated and true accuracy of one classifier.
+
+    Tests are drawn alike, or where this classifier's errors are likely, from what it did not learn; the true accuracy
+    is on the iD images among these.
+    """
+    free = np.flatnonzero(answers_N < 0)
+    is_id_F, right_1F = pool.true_N[free] < pool.n_classes, (probs_NC[free, :-1].argmax(1) == pool.true_N[free])[None]
+    true = right_1F[0, is_id_F].mean()
+    for draw, value_F in (("alike", np.zeros(len(free))), ("errors", estimate.expected_loss(probs_NC[free]))):
+        for repeat in range(REPEATS):
+            tests = drawn(value_F, max(TESTED), rng.numpy_stream(seed, f"one {draw}", repeat))
+            for m in TESTED:
+                (value,) = tests.accuracies(m, is_id_F, right_1F)
+                yield {"draw": draw, "repeat": repeat, "tests": m, "value": value, "true": true}
+
+
 CLASSIFIERS = [(features, c) for features in ("encoder", "projected", "pixels") for c in (0.1, 1.0, 10.0)]
 
 
-def classifiers(cell: Cell, pool: Known, answers_N: np.ndarray) -> np.ndarray:
+def classifiers(cell: Cell, pool: Features, answers_N: np.ndarray) -> np.ndarray:
     """Class probabilities (S, N, C) of the classifiers of `CLASSIFIERS`, all fitted to these answers."""
     benchmark, found = benchmark_of(cell), []
     for features, c in CLASSIFIERS:
         if features == "pixels":
-            pixels = benchmark.pool.images_NCHW.reshape(len(pool.class_N), -1)
+            pixels = benchmark.pool.images_NCHW.reshape(len(pool.true_N), -1)
             own = replace(pool, unit_ND=normalize(pixels.astype(np.float32)))
         elif features == "encoder":
             own = pool
         else:
             other = replace(cell, learner_options={"features": features})
-            own = labelling.known(place_of(other))
+            own = features_of(other)
         found.append(Classifier(own, answers_N, cell.seed, 0, c).probs(own.unit_ND))
     return np.stack(found)
 
@@ -188,35 +235,22 @@ def draws(probs_SNC: np.ndarray) -> dict[str, np.ndarray]:
     return {"alike": np.zeros(len(loss_N)), "errors": loss_N, "differences": np.mean(differ, axis=0) * id_N}
 
 
-def choosing(pool: Known, probs_SNC: np.ndarray, answers_N: np.ndarray, seed: int) -> Iterator[dict]:
+def choosing(pool: Features, probs_SNC: np.ndarray, answers_N: np.ndarray, seed: int) -> Iterator[dict]:
     """A row for each way to draw tests, repeat and number of tests: accuracy of the classifier that was chosen.
 
-    `best`, `mean`: of all candidates, on the iD images that were not learned; `error`: of the estimates, in points,
-    root mean square over candidates.
+    `best`, `mean`: of all, on the iD images that were not learned.
     """
     free = np.flatnonzero(answers_N < 0)
-    is_id_F = pool.class_N[free] < pool.n_classes
-    right_SF = probs_SNC[:, free, :-1].argmax(2) == pool.class_N[free]
+    is_id_F = pool.true_N[free] < pool.n_classes
+    right_SF = probs_SNC[:, free, :-1].argmax(2) == pool.true_N[free]
     true_S = right_SF[:, is_id_F].mean(1)
     for draw, value_N in draws(probs_SNC).items():
         for repeat in range(REPEATS):
-            stream, place, chance, left = rng.numpy_stream(seed, f"tests {draw}", repeat), [], [], []
-            open_F = np.ones(len(free), bool)
-            for m in range(1, max(TESTED) + 1):
-                still = np.flatnonzero(open_F)
-                chance_C = estimate.chances(value_N[free[still]])
-                drawn = estimate.draw(chance_C, stream)
-                place.append(still[drawn])
-                chance.append(chance_C[drawn])
-                left.append(len(still))
-                open_F[still[drawn]] = False
-                if m in TESTED:
-                    answers = estimate.Answers(chance, left, is_id_F[place], [], [])
-                    none = np.zeros((len(true_S), 0), bool)
-                    value_S, _ = estimate.accuracies(answers, right_SF[:, place], none, replicates=1)
-                    error = 100 * np.sqrt(np.mean((value_S - true_S) ** 2))
-                    numbers = {"chosen": true_S[value_S.argmax()], "best": true_S.max(), "mean": true_S.mean()}
-                    yield {"draw": draw, "repeat": repeat, "tests": m, **numbers, "error": error}
+            tests = drawn(value_N[free], max(TESTED), rng.numpy_stream(seed, f"several {draw}", repeat))
+            for m in TESTED:
+                chosen = true_S[tests.accuracies(m, is_id_F, right_SF).argmax()]
+                numbers = {"chosen": chosen, "best": true_S.max(), "mean": true_S.mean()}
+                yield {"draw": draw, "repeat": repeat, "tests": m, **numbers}
 
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the unlabelled images, the surest first; one a round
@@ -244,7 +278,7 @@ def pseudo_labelled(
 CHOICES = {"of each class": True, "of all": False}  # of whom the surest get pseudo-labels: `per_class`
 
 
-def self_labelling(pool: Known, answers_N: np.ndarray, seed: int, stage: int, c: float) -> Iterator[dict]:
+def self_labelling(pool: Features, answers_N: np.ndarray, seed: int, stage: int, c: float) -> Iterator[dict]:
     """Curriculum labelling (Cascante-Bonilla et al. 2021): pseudo-labels for more and more of the unlabelled images.
 
     In each round the classifier of the round before gives pseudo-labels (`pseudo_labelled`), and a new one learns them
@@ -252,13 +286,13 @@ def self_labelling(pool: Known, answers_N: np.ndarray, seed: int, stage: int, c:
     the pool as it is, and "iD alone", without its unlabelled junk. `accuracy`: on the test set; `junk`, `wrong`: share
     of the pseudo-labels whose image is not iD, or is of another class.
     """
-    pools = {"with junk": np.ones(len(answers_N), bool), "iD alone": pool.class_N < pool.n_classes}
+    pools = {"with junk": np.ones(len(answers_N), bool), "iD alone": pool.true_N < pool.n_classes}
     for (name, may_N), (choice, per_class) in product(pools.items(), CHOICES.items()):
         fit = Classifier(pool, answers_N, seed, stage, c)
         for share in SHARES:
             learned_N = pseudo_labelled(fit.probs(pool.unit_ND), answers_N, may_N, share, per_class=per_class)
             fit = Classifier(pool, learned_N, seed, stage, c)
-            true_P, said_P = (part[(answers_N < 0) & (learned_N >= 0)] for part in (pool.class_N, learned_N))
+            true_P, said_P = (part[(answers_N < 0) & (learned_N >= 0)] for part in (pool.true_N, learned_N))
             junk_P, n = true_P == pool.n_classes, len(true_P)
             yield {
                 "pool": name,
@@ -267,7 +301,7 @@ def self_labelling(pool: Known, answers_N: np.ndarray, seed: int, stage: int, c:
                 "pseudo": n,
                 "junk": junk_P.sum() / max(n, 1),
                 "wrong": (~junk_P & (true_P != said_P)).sum() / max(n, 1),
-                "accuracy": (fit.probs(pool.test_MD)[:, :-1].argmax(1) == pool.test_labels_M).mean(),
+                "accuracy": fit.accuracy(pool),
             }
 
 
@@ -278,11 +312,6 @@ def answers_at(asked: costs.Asked, stage: int, n_images: int) -> np.ndarray:
     return answers_N
 
 
-def place_of(cell: Cell) -> Place:
-    """Where `labelling.known` finds the features of this cell's learner."""
-    return Place(cell, 0, 0, 0)
-
-
 def rows_of(kind: str, benchmark: str, profile: str, seed: int) -> Iterator[dict]:
     """The rows of one seed for a table; `kind`: one of `KINDS`."""
     cells = [Cell(benchmark, profile, "probe", strategy, seed) for strategy in STRATEGIES]
@@ -291,9 +320,13 @@ def rows_of(kind: str, benchmark: str, profile: str, seed: int) -> Iterator[dict
             yield from bills(cell)
         return
     first = cells[0]
-    pool, c = labelling.known(place_of(first)), first.recipe.probe_c
+    pool, c = features_of(first), first.recipe.probe_c
     if kind == "crowd":
         yield from answering(pool, benchmark_of(first), seed, c)
+    elif kind == "testing":
+        answers_N = initial_answers(first)
+        probs_NC = Classifier(pool, answers_N, seed, 0, c).probs(pool.unit_ND)
+        yield from testing(pool, probs_NC, answers_N, seed)
     elif kind == "choosing":
         answers_N = initial_answers(first)
         yield from choosing(pool, classifiers(first, pool, answers_N), answers_N, seed)
@@ -302,13 +335,13 @@ def rows_of(kind: str, benchmark: str, profile: str, seed: int) -> Iterator[dict
             last = finish(cell)[-1]["stage"]
             asked = costs.recorded(cell, with_probs=False)
             for stage in (0, last) if cell is first else (last,):
-                answers_N = answers_at(asked, stage, len(pool.class_N))
+                answers_N = answers_at(asked, stage, len(pool.true_N))
                 strategy = cell.strategy if stage else "first labels"
                 for row in self_labelling(pool, answers_N, seed, stage, c):
                     yield {"strategy": strategy, **row}
 
 
-KINDS = ("bills", "crowd", "choosing", "self_labelling")
+KINDS = ("bills", "crowd", "testing", "choosing", "self_labelling")
 
 
 def file_of(kind: str, folder: Path | None = None) -> Path:
@@ -330,7 +363,8 @@ def make(
     made = {"benchmark": benchmark, "profile": profile, "version": __version__}
     with threads(1):
         rows = [{**made, "seed": seed, **row} for seed in seeds for row in rows_of(kind, benchmark, profile, seed)]
-    labelling.write(rows, path)
+    table = pd.DataFrame(rows)
+    table.to_csv(path, index=False, float_format="%.5g", lineterminator="\n")
     return path
 
 

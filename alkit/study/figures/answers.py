@@ -1,6 +1,6 @@
 """The figures of notebook 9: other bills, annotators who err, tests and the choice of a classifier, self-labelling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,15 +8,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import PALETTE, TEXT
-from alkit.study.analysis import answers, labelling
-from alkit.study.figures.labelling import NAMES
+from alkit.study.analysis import answers
 from alkit.study.figures.style import layout, method_styles, transparent
+
+NAMES = {"mixdigits": "MixDigits", "mixmnist": "MixMNIST"}
 
 BILLS = {
     "looks": "looks",
     "typed": "seconds, typed",
     "candidate_set": "bits, candidate<br>set",
-    "yes_no": "bits, yes or<br>no",
+    "yes_no": "bits, yes<br>or no",
 }
 
 WAYS = {  # colour, dash, symbol
@@ -86,7 +87,7 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
     )
     fig.add_trace(go.Scatter(x=list(BILLS.values()), y=found[list(BILLS)].min(), **rings), 1, 1)
     fig.add_trace(go.Scatter(x=answers.RATIOS, y=found[ratios].min(), showlegend=False, **rings), 1, 2)
-    fig.update_yaxes(type="log", dtick="D1", tickformat=".1f")
+    fig.update_yaxes(tickformat=".1f")
     fig.update_yaxes(title_text="cost, random = 1", col=1)
     fig.update_xaxes(showgrid=False)
     fig.update_xaxes(type="log", tickvals=answers.RATIOS, col=2)
@@ -138,11 +139,11 @@ def per_answer(table: pd.DataFrame) -> go.Figure:
     )
 
 
-def few_tests(estimates: Mapping[str, pd.DataFrame], choosing: pd.DataFrame) -> go.Figure:
+def few_tests(testing: pd.DataFrame, choosing: pd.DataFrame) -> go.Figure:
     """Left, how far an estimate of accuracy is off; right, what a choice between classifiers loses; against tests.
 
-    `estimates`: `analysis.labelling.read("estimates")`, of which one pool a line and kind of tests is drawn, root mean
-    square; `choosing`: rows of `analysis.answers.choosing`, means, bands of a standard error over seeds.
+    Rows of `analysis.answers.testing` and `choosing`; left root mean squares over draws, right means; a line for each
+    way to draw tests, means over seeds, bands of a standard error.
     """
     fig = make_subplots(
         1,
@@ -150,42 +151,23 @@ def few_tests(estimates: Mapping[str, pd.DataFrame], choosing: pd.DataFrame) -> 
         horizontal_spacing=0.1,
         subplot_titles=["one classifier: error of the estimate", "nine classifiers: loss by the choice"],
     )
-    for dash, (pool, rows) in zip(("solid", "dash", "dot"), estimates.items()):
-        found = labelling.coverage(rows).loc[10]
-        for estimator, draw in (("uniform", "alike"), ("active", "errors")):
+    off = testing.assign(number=(testing["value"] - testing["true"]) ** 2)
+    lost = choosing.assign(number=choosing["best"] - choosing["chosen"])
+    for column, rows in enumerate((off, lost), 1):
+        for draw in [draw for draw in DRAWS if draw in set(rows["draw"])]:
             words, colour, symbol = DRAWS[draw]
-            own = found.xs(estimator, level="estimator")
-            fig.add_trace(
-                go.Scatter(
-                    x=own.index,
-                    y=own["error"],
-                    name=f"{words}, {pool}",
-                    mode="lines+markers",
-                    legend="legend2",
-                    line=dict(color=colour, dash=dash, width=2),
-                    marker=dict(color=colour, symbol=symbol, size=9),
-                    hovertemplate="%{y:.2f} points<extra>%{fullData.name}</extra>",
-                ),
-                1,
-                1,
-            )
-    lost = choosing.assign(lost=choosing["best"] - choosing["chosen"])
-    for draw, (words, colour, symbol) in DRAWS.items():
-        means = lost[lost["draw"] == draw].groupby(["tests", "seed"], as_index=False)["lost"].mean()
-        _line(fig, means.groupby("tests"), "tests", "lost", words, (colour, "solid", symbol), 2)
-    fig.update_xaxes(title_text="test questions", showgrid=False)
+            means = rows[rows["draw"] == draw].groupby(["tests", "seed"], as_index=False)["number"].mean()
+            means["number"] **= 0.5 if column == 1 else 1
+            _line(fig, means.groupby("tests"), "tests", "number", words, (colour, "solid", symbol), column)
+    fig.update_xaxes(title_text="test questions", showgrid=False, type="log", tickvals=answers.TESTED)
     fig.update_yaxes(title_text="points of accuracy", rangemode="tozero")
-    fig.update_layout(
-        legend=dict(x=0.99, y=0.98, xanchor="right", yanchor="top", title_text="tests are drawn"),
-        legend2=dict(x=0.44, y=0.98, xanchor="right", yanchor="top", font_size=12),
-    )
+    fig.update_layout(legend_title_text="tests are drawn")
     return layout(
         fig,
         "How good, and which one, from a few test questions?",
-        "left: 200 simulated sessions of notebook 8 a mark, root mean square; right: "
-        f"{_pool(choosing)}, {choosing['seed'].nunique()} seeds x {choosing['repeat'].nunique()} draws, "
-        "mean and standard error",
-        480,
+        f"{_pool(testing)}, {testing['seed'].nunique()} seeds x {testing['repeat'].nunique()} draws; "
+        "left root mean square, right mean, with the standard error over seeds",
+        460,
     )
 
 

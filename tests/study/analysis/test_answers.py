@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from conftest import tiny, tiny_benchmark
 
-from alkit.experiment import crowd, finish
-from alkit.study.analysis import answers, labelling
+from alkit.experiment import crowd, finish, initial_answers
+from alkit.labelling import estimate
+from alkit.study.analysis import answers
 from alkit.study.analysis.answers import Answering
+from alkit.study.analysis.fixed_features import Classifier, Features, features_of
 
 BENCHMARK = tiny_benchmark()
 
@@ -20,7 +22,7 @@ def pool():
     features = rng.normal(size=(140, 6)) + 2.5 * np.eye(6)[class_N] * (class_N < 3)[:, None]
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
     is_id = class_N < 3
-    return labelling.Known(features, class_N, 3, features[is_id][:60], class_N[is_id][:60])
+    return Features(features, class_N, 3, features[is_id][:60], class_N[is_id][:60])
 
 
 def test_bills_of_a_run_add_up_and_say_how_candidate_sets_did(tmp_path):
@@ -66,7 +68,7 @@ def test_every_way_pays_for_each_answer_and_asks_nobody_twice(pool, short, way):
 
 
 def test_labels_learned_are_those_of_the_answers_and_wrong_ones_are_counted(pool, short):
-    true_NJ = np.repeat(pool.class_N[:, None], 5, 1)
+    true_NJ = np.repeat(pool.true_N[:, None], 5, 1)
     clean = pd.DataFrame(Answering(pool, crowd.Crowd(true_NJ, seed=1), "one answer", 1, 10.0).rows())
     assert (clean["wrong"] == 0).all()
     said_NJ = crowd.answers_of(BENCHMARK, np.full(5, 0.4), errors="symmetric", seed=1)
@@ -79,27 +81,58 @@ def test_labels_learned_are_those_of_the_answers_and_wrong_ones_are_counted(pool
 
 
 def test_probabilities_of_what_was_learned_are_those_of_other_folds(pool):
-    label_N = np.where(np.arange(140) < 60, pool.class_N, -1)
+    label_N = np.where(np.arange(140) < 60, pool.true_N, -1)
     found_NC = answers.unlearned(pool, label_N, 1, 10.0)
-    fit = labelling.Classifier(pool, label_N, 1, 0, 10.0).probs(pool.unit_ND)
+    fit = Classifier(pool, label_N, 1, 0, 10.0).probs(pool.unit_ND)
     assert np.allclose(found_NC[60:], fit[60:])
-    own = [part[np.arange(60), pool.class_N[:60]].mean() for part in (found_NC, fit)]
+    own = [part[np.arange(60), pool.true_N[:60]].mean() for part in (found_NC, fit)]
     assert own[0] < own[1]
+
+
+def test_features_are_the_learners_and_of_unit_length(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALKIT_RUNS", str(tmp_path))
+    cell = tiny("probe", "random", 3)
+    found, last = features_of(cell), finish(cell, root=tmp_path)[0]
+    assert np.allclose(np.linalg.norm(found.unit_ND, axis=1), 1, atol=1e-5)
+    assert np.array_equal(found.true_N, BENCHMARK.pool.labels_N) and found.n_classes == 3
+    fit = Classifier(found, initial_answers(cell), 3, 0, cell.recipe.probe_c)
+    assert fit.accuracy(found) == pytest.approx(last["accuracy"], abs=0.02)  # the learner's own, stopped early
+
+
+def test_tests_are_drawn_once_each_and_by_the_chances_of_what_is_left():
+    value_F = np.arange(10.0)
+    tests = answers.drawn(value_F, 10, np.random.default_rng(0))
+    assert sorted(tests.place_M) == list(range(10)) and tests.left_M.tolist() == list(range(10, 0, -1))
+    left = np.delete(np.arange(10), tests.place_M[0])
+    expected = estimate.chances(value_F[left])[list(left).index(tests.place_M[1])]
+    assert tests.chance_M[1] == pytest.approx(expected) and tests.chance_M[-1] == pytest.approx(1)
+    is_id_F, right_SF = np.arange(10) % 3 > 0, np.stack([np.arange(10) > 4, np.arange(10) > 7])
+    assert tests.accuracies(10, is_id_F, right_SF) == pytest.approx(right_SF[:, is_id_F].mean(1))  # all of them: exact
+
+
+def test_an_estimate_is_nearer_with_more_tests_and_not_biased(pool, monkeypatch):
+    monkeypatch.setattr(answers, "REPEATS", 200)
+    monkeypatch.setattr(answers, "TESTED", (10, 40))
+    answers_N = np.where(np.arange(140) < 40, pool.true_N, -1)
+    probs_NC = Classifier(pool, answers_N, 1, 0, 10.0).probs(pool.unit_ND)
+    rows = pd.DataFrame(answers.testing(pool, probs_NC, answers_N, 1))
+    off = (rows["value"] - rows["true"]).groupby([rows["draw"], rows["tests"]])
+    error = off.apply(lambda o: np.sqrt((o**2).mean())).unstack()
+    assert (error[40] < 0.6 * error[10]).all()
+    assert off.mean().unstack()[40].abs().max() < 0.02
 
 
 def test_a_classifier_is_chosen_better_with_more_tests(pool, monkeypatch):
     monkeypatch.setattr(answers, "REPEATS", 10)
-    answers_N = np.where(np.arange(140) < 40, pool.class_N, -1)
-    probs = [labelling.Classifier(pool, answers_N, 1, 0, c).probs(pool.unit_ND) for c in (0.01, 1.0, 10.0)]
+    answers_N = np.where(np.arange(140) < 40, pool.true_N, -1)
+    probs = [Classifier(pool, answers_N, 1, 0, c).probs(pool.unit_ND) for c in (0.01, 1.0, 10.0)]
     wrong = np.roll(probs[2][:, :3], 1, axis=1)
     probs_SNC = np.stack([*probs, np.hstack([wrong, probs[2][:, 3:]])])
     rows = pd.DataFrame(answers.choosing(pool, probs_SNC, answers_N, 1))
     assert set(rows["draw"]) == {"alike", "errors", "differences"} and (rows["chosen"] <= rows["best"]).all()
     assert len(rows) == 3 * 10 * len(answers.TESTED)
     lost = rows.assign(lost=rows["best"] - rows["chosen"]).groupby(["draw", "tests"])["lost"].mean().unstack()
-    assert (lost[40] <= lost[5]).all() and (lost[40] < 0.05).all()
-    error = rows.groupby(["draw", "tests"])["error"].mean().unstack()
-    assert (error[40] < error[5]).all()
+    assert (lost[80] <= lost[5]).all() and (lost[80] < 0.05).all()
 
 
 def test_tests_are_drawn_by_what_each_way_looks_at():
@@ -126,14 +159,14 @@ def test_pseudo_labels_are_the_surest_classes_and_never_junk():
 
 
 def test_self_labelling_begins_with_the_answers_alone_and_counts_what_is_wrong(pool):
-    answers_N = np.where(np.arange(140) < 40, pool.class_N, -1)
+    answers_N = np.where(np.arange(140) < 40, pool.true_N, -1)
     rows = (
         pd.DataFrame(answers.self_labelling(pool, answers_N, 1, 0, 10.0))
         .set_index(["pool", "choice", "share"])
         .sort_index()
     )
     assert len(rows) == 2 * 2 * len(answers.SHARES)
-    fit = labelling.Classifier(pool, answers_N, 1, 0, 10.0)
+    fit = Classifier(pool, answers_N, 1, 0, 10.0)
     alone = (fit.probs(pool.test_MD)[:, :-1].argmax(1) == pool.test_labels_M).mean()
     none = rows.xs(0.0, level="share")
     assert (none["accuracy"] == alone).all() and (none["pseudo"] == 0).all()

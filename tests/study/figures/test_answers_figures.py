@@ -8,7 +8,6 @@ import pytest
 
 from alkit.experiment.costs import COSTS
 from alkit.study.analysis.answers import RATIOS
-from alkit.study.analysis.labelling import read
 from alkit.study.figures import answers
 
 
@@ -87,13 +86,17 @@ def test_few_tests_shows_errors_of_estimates_and_what_a_choice_loses():
         for repeat in (0, 1)
         for tests in (5, 10)
     ]
-    estimates = {"mixdigits": read("estimates")["mixdigits"]}
-    fig = answers.few_tests(estimates, pd.DataFrame(rows))
-    assert np.allclose(traces(fig, "all alike")[0].y, [4, 2])
-    assert np.allclose(traces(fig, "where errors are likely")[0].y, [2, 1])
-    (line,) = traces(fig, "where errors are likely, mixdigits")
-    own = estimates["mixdigits"].query("test_every == 10 and estimator == 'active' and tests == 20")
-    assert line.y[0] == pytest.approx(100 * np.sqrt(((own["value"] - own["truth"]) ** 2).mean()))
+    one = [
+        dict(benchmark="mixdigits", draw=draw, seed=seed, repeat=repeat, tests=tests, value=0.9 + off / tests, true=0.9)
+        for draw, seed, tests in product(("alike", "errors"), (1, 2), (5, 10))
+        for repeat, off in enumerate((0.3, -0.4))
+    ]
+    fig = answers.few_tests(pd.DataFrame(one), pd.DataFrame(rows))
+    left, right = traces(fig, "all alike")
+    assert np.allclose(right.y, [4, 2]) and np.allclose(left.y, 100 * np.sqrt((0.09 + 0.16) / 2) / np.array([5, 10]))
+    assert np.allclose(traces(fig, "where errors are likely")[1].y, [2, 1])
+    assert len(traces(fig, "where the classifiers differ")) == 1
+    assert sum(bool(trace.showlegend) for trace in fig.data) == 3
 
 
 def test_self_labelling_shows_changes_to_the_same_run_without_pseudo_labels():
