@@ -4,7 +4,7 @@
 # make check     ruff (rules and format) and mypy
 # make lab       JupyterLab in the study's environment
 # make figures   the committed pictures, tables and executed notebooks again (needs a Chrome: without, there are no pictures)
-# make notebooks the committed notebooks' own outputs again, at their defaults
+# make notebooks the committed notebooks' own outputs again, at their defaults (needs a Chrome for their pictures)
 # make peers     other people's implementations, which some tests and `make bench` compare with
 # make bench     time and memory of strategies, training, runs and the study, beside other people's, into figures/ (2 hours
 #                alone on two cores; ALKIT_DEEPAL=folder names a checkout of DeepAL+ to measure a whole run against)
@@ -30,11 +30,11 @@ study: .venv/ready
 	$(RUN) all $(ON) -p n_seeds $(SEEDS)
 	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE)
 
-# a scratch folder for what the notebooks make, so that no earlier run can stand in for one that fails; no pictures of it
+# notebooks run as copies at profile smoke, in a scratch folder, so that no earlier run can stand in for one that fails
 TEST = failed=0; $(BIN)/python -m pytest -q -n auto $(1) tests || failed=1; \
-  scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
-  $(BIN)/python -m pytest -q -n auto --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -p no:cacheprovider notebooks \
-  || failed=1; exit $$failed
+  scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && $(BIN)/python tests/smoke_notebooks.py $$scratch/copies && \
+  ALKIT_RUNS=$$scratch BROWSER_PATH=none $(BIN)/python -m pytest -q -n auto --dist loadfile --nbval-lax --nbval-current-env \
+  --nbval-cell-timeout 600 -p no:cacheprovider $$scratch/copies || failed=1; exit $$failed
 
 test: .venv/ready
 	$(call TEST,-m "not slow")
@@ -61,8 +61,9 @@ figures: .venv/ready
 STRIP := --keep-count --keep-id --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info"
 
 notebooks: .venv/ready
-	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && ALKIT_RUNS=$$scratch BROWSER_PATH=none \
-	  $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
+	scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT && export ALKIT_RUNS=$$scratch && \
+	  $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=3600 notebooks/*.ipynb && \
+	  $(BIN)/python -m alkit.study.batch.notebook_runs notebooks/*.ipynb
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
 
 peers: .venv/ready

@@ -3,6 +3,7 @@
 ALKIT_LONG=1 kills every process in every way, while it loads and while it works.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -26,8 +27,9 @@ CHANGES = {"initial_id": 60, "stage_id": 40, "stop_id": 220, "sup_epochs": 2, "c
 ALL = [(how, when) for when in ("works", "loads") for how in ("parent KILL", "parent TERM", "parent INT", "group KILL")]
 SHORT = {"run": [ALL[0], ALL[6]], "sweep": [ALL[3], ALL[2]]}
 SENTENCE = "\nalkit: interrupted; the same command goes on from here\n"
+GIVEN = {"profile": "smoke", "seed": "0", "methods": json.dumps(METHODS), "n_seeds": str(SEEDS), "name": "x"}
 COMMANDS = {
-    "run": ["run", "04", "-p", "methods", json.dumps(METHODS), "-p", "n_seeds", str(SEEDS), "-p", "name", "x"],
+    "run": ["run", "04", *itertools.chain(*(("-p", name, value) for name, value in GIVEN.items()))],
     "sweep": ["sweep", "kills.yaml", "--jobs", "2", "--device", "cpu"],
 }
 

@@ -204,3 +204,17 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
         publish.relink(made, places.NOTEBOOKS, targets=targets, new=output.parent)
         write_atomic(output, made.read_bytes())
     failed(output).unlink(missing_ok=True)
+
+
+def embed_pictures(path: Path) -> None:
+    """Put pictures in the place of the figures of a notebook that was executed in place, at its defaults."""
+    from alkit.study.batch import publish
+
+    given = parameters(path)
+    if "profile" in given:
+        publish.embed(path, *places.figure_place(label(given["benchmark"], given["profile"]), False))
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        embed_pictures(Path(name))

@@ -11,6 +11,7 @@ import nbformat
 from alkit.store import writable, write_atomic
 
 PLOTLY = "application/vnd.plotly.v1+json"
+NO_PICTURE = ": no picture was drawn"
 WIDTH = 900  # pixels of a picture, as wide as a page shows it
 LINK = re.compile(r"\]\((?!\w+://|#)([^)#\s]+)")
 
@@ -78,6 +79,23 @@ def publish(path: Path, folder: Path, prefix: str, *, old: Path) -> Path:
     return target
 
 
+def embed(path: Path, folder: Path, prefix: str) -> None:
+    """Put pictures in the place of the figures of the notebook at `path`, which has saved them as `publish` says.
+
+    So a single file shows them, on a plain web page too. Progress bars are dropped. ValueError for a figure that is to
+    stay and has no picture: there was no browser to draw it.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [_pictured(output, folder, prefix) for output in outputs]
+            lacking = [o for o in cell.outputs if str(o.get("data", {}).get("text/plain", "")).endswith(NO_PICTURE)]
+            if lacking and "keep_output" in cell.metadata.get("tags", []):
+                raise ValueError(f"{path.name}: {lacking[0].data['text/plain']}; install a Chrome and run again")
+    write_atomic(path, nbformat.writes(notebook).encode())
+
+
 def _pictured(output, folder: Path, prefix: str):
     """`output` with a picture in the place of a plotly figure."""
     if PLOTLY not in output.get("data", {}):
@@ -88,7 +106,7 @@ def _pictured(output, folder: Path, prefix: str):
     if kind and picture.exists():
         data = {"image/png": _small(picture), "text/plain": title}
     else:
-        data = {"text/plain": f"{title}: no picture was drawn"}
+        data = {"text/plain": f"{title}{NO_PICTURE}"}
     return nbformat.v4.new_output("display_data", data)
 
 

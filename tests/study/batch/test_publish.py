@@ -67,6 +67,20 @@ def test_published_copy_shows_pictures_and_keeps_no_trace_of_the_run(notebook, t
     assert samples.data == {"text/plain": "Curves of a test: no picture was drawn"}
 
 
+def test_pictures_take_the_place_of_figures_in_the_notebook_itself_and_a_missing_one_is_an_error(notebook, tmp_path):
+    publish.embed(notebook, tmp_path, "pool-laptop")
+    book = nbformat.read(notebook, as_version=4)
+    (table,), (curves,), _ = (cell.outputs for cell in book.cells if cell.cell_type == "code")
+    assert table.data["text/plain"] == "2" and "image/png" in curves.data and publish.PLOTLY not in curves.data
+    book.cells[-1].metadata["tags"] = ["keep_output"]
+    book.cells[-1].outputs = [nbformat.v4.new_output("display_data", figure("samples"))]
+    nbformat.write(book, notebook)
+    before = notebook.read_bytes()
+    with pytest.raises(ValueError, match="01.ipynb: Curves of a test: no picture was drawn; install a Chrome"):
+        publish.embed(notebook, tmp_path, "pool-laptop")
+    assert notebook.read_bytes() == before
+
+
 def test_frames_and_links_hold_from_where_the_executed_notebook_lies(tmp_path):
     html = (
         '<iframe src="../runs/figures/page.html"></iframe><a href="../runs/figures/page.html">x</a><a href="../x">y</a>'
