@@ -135,7 +135,8 @@ def per_answer(table: pd.DataFrame) -> go.Figure:
         "Ask again, or ask anew?",
         f"{_pool(table)}; {len(answers.ERRORS_J)} annotators who err on {shares[0]:.0%} of all images in the mean, or "
         f"on {shares[-1]:.0%};<br>mean and standard error of {table['seed'].nunique()} seeds",
-        740,
+        760,
+        top=125,
     )
 
 

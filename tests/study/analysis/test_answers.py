@@ -227,3 +227,57 @@ def test_rows_of_every_table_are_made_from_a_pool(kind, tmp_path, monkeypatch, s
     assert len(rows) and rows.drop(columns=["covered", "candidates"], errors="ignore").notna().all(axis=None)
     if kind == "self_labelling":
         assert rows["strategy"].drop_duplicates().tolist() == ["first labels", "random", "margin"]
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return {kind: answers.read(kind) for kind in answers.KINDS}
+
+
+def test_committed_tables_say_how_they_were_made_and_hold_every_seed(committed):
+    for kind, table in committed.items():
+        assert set(table["seed"]) == set(answers.SEEDS), kind
+        assert table[["benchmark", "profile", "version"]].drop_duplicates().values.tolist() == [
+            ["mixdigits", "laptop", "0.2.0"]
+        ]
+    assert (committed["bills"].groupby(["strategy", "seed"])["n_id"].max() == 200).all()
+    assert set(committed["bills"]["strategy"]) == set(answers.STRATEGIES)
+    assert set(committed["crowd"]["way"]) == set(answers.WAYS)
+
+
+def test_committed_bills_bear_out_what_notebook_9_says(committed):
+    found = answers.relative_bills(committed["bills"], 94)
+    assert (found.idxmin() == "cautious_coverage").all()
+    assert found.loc["margin", "looks"] < 1 < found.loc["margin", "yes_no"]
+    assert found.loc["margin", "ambiguous x 12"] > found.loc["margin", "looks"] + 0.2
+    assert found.loc["typiclust", "ambiguous x 12"] < found.loc["typiclust", "looks"]
+    covered = committed["bills"].groupby("strategy")["covered"].mean()
+    assert covered.between(0.87, 0.94).all()
+
+
+def test_committed_ways_to_spend_answers_rank_as_notebook_9_says(committed):
+    last = committed["crowd"].groupby(["share", "errors", "way", "seed"]).tail(1)
+    ends = last.groupby(["share", "errors", "way"])["accuracy"].mean().mul(100).unstack()
+    assert (ends.idxmin(axis=1) == "majority of 3").all() and (ends.idxmax(axis=1) == "no errors").all()
+    few, many = ends.loc[0.2], ends.loc[0.4]
+    assert (few.drop(columns="no errors").idxmax(axis=1) == "one answer").all()
+    assert ((many["two that agree"] - many["one answer"]).abs() < 3).all()
+    assert (many["ActiveLab"] < many[["one answer", "two that agree"]].min(axis=1)).all()
+
+
+def test_committed_tests_bear_out_what_notebook_9_says(committed):
+    one, several = committed["testing"], committed["choosing"]
+    off = ((one["value"] - one["true"]) ** 2).groupby([one["draw"], one["tests"]]).mean().unstack()
+    assert (off.loc["errors", [20, 40, 80]] < off.loc["alike", [20, 40, 80]]).all()
+    lost = (several["best"] - several["chosen"]).groupby([several["draw"], several["tests"]]).mean().unstack()
+    assert (lost.loc["differences", [5, 10]] < lost.loc["alike", [5, 10]]).all()
+    assert lost[80].max() < 0.01
+
+
+def test_committed_pseudo_labels_bear_out_what_notebook_9_says(committed):
+    table = committed["self_labelling"].set_index(["choice", "pool", "strategy", "share", "seed"])["accuracy"]
+    change = (table.xs(1.0, level="share") - table.xs(0.0, level="share")).mul(100).groupby(level=[0, 1, 2]).mean()
+    each, every = change["of each class"], change["of all"]
+    assert each["iD alone", "first labels"] > 2 * each["with junk", "first labels"] > 0
+    assert every["with junk", "first labels"] < every["iD alone", "first labels"] < 0
+    assert (each["with junk"].drop("first labels") < 0).all()
