@@ -14,8 +14,9 @@ from alkit.labelling.images import Images
 class Book:
     """The answers by position; `groups`: near duplicates, for all of which an answer to one holds.
 
-    `codes_N`: answers as learners have them, -1 for none, 0..K-1 for a class, K for ambiguous and not mine. `tests_N`:
-    what was asked as a test. `values`: the answer that each image was given itself. Not for several threads at once.
+    `codes_N`: answers as learners have them, -1 for none, 0..K-1 for a class, K for ambiguous and not mine. `values`:
+    the answer that each image was given itself. `groups_N`: a number for each image, the same for near duplicates. Not
+    for several threads at once.
     """
 
     def __init__(self, images: Images, journal: Journal, classes: tuple[str, ...], groups: Sequence[np.ndarray]):
@@ -23,6 +24,7 @@ class Book:
         self.position = {known: position for position, known in enumerate(images.ids)}
         self.gone_N = np.zeros(len(images), bool)  # whose file was removed since the folder was looked at
         self._group = {int(member): group.tolist() for group in groups for member in group}
+        self.groups_N = np.array([min(self._group.get(position, [position])) for position in range(len(images))])
         self.rebuild()
 
     @property
@@ -34,7 +36,7 @@ class Book:
         """Take in the journal from its beginning."""
         n = len(self.images)
         self.codes_N = np.full(n, NOT_ASKED, np.int64)
-        self.skipped_N, self.tests_N = np.zeros(n, bool), np.zeros(n, bool)
+        self.skipped_N = np.zeros(n, bool)
         self.values: dict[int, str] = {}
         for given in self.journal.given.values():
             self.take(given.asked, given.value)
@@ -48,7 +50,6 @@ class Book:
         for member in self.same_as(position):
             self.skipped_N[member] = value == SKIP
             self.codes_N[member] = NOT_ASKED if value == SKIP else self.code(value)
-            self.tests_N[member] |= asked.test
 
     def same_as(self, position: int) -> list[int]:
         """The image, and its near duplicates that have no answer of their own."""

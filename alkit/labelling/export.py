@@ -13,7 +13,7 @@ from alkit import explorer, rng
 from alkit.benchmarks import AMBIGUOUS as KIND_AMBIGUOUS
 from alkit.benchmarks import ID, OOD, Benchmark, Part, assemble, own
 from alkit.labelling.answers import AMBIGUOUS, NOT_MINE, SKIP
-from alkit.labelling.images import SMALL, opened, outside
+from alkit.labelling.images import SMALL, hash_of, opened, outside
 from alkit.labelling.session import JUNK, Session
 from alkit.learners.regression import Regression
 from alkit.options import Range, check_value
@@ -144,8 +144,9 @@ def map_page(session: Session, path: str | Path | None = None, *, projector: str
 def sorted_copies(session: Session, folder: str | Path, *, link: bool = False) -> int:
     """Copy every file with an answer into a subfolder of `folder` named after the answer; how many there are.
 
-    `link`: symbolic links in place of copies. A file that is there already is left alone. ValueError where `folder` is
-    in the folder of images, StoreError where it cannot be written to.
+    `link`: symbolic links in place of copies. A file that is there already is left alone; where an answer has changed
+    since, the copy under the old one is removed. ValueError where `folder` is in the folder of images, StoreError where
+    it cannot be written to.
     """
     folder = outside(Path(folder).expanduser().resolve(), session.images.folder)
     names, done = folder_names((*session.classes, AMBIGUOUS, NOT_MINE)), 0
@@ -155,6 +156,10 @@ def sorted_copies(session: Session, folder: str | Path, *, link: bool = False) -
             continue
         target = folder / names[row["answer"]] / row["path"].replace("/", "__")
         try:
+            for name in names.values():
+                old = folder / name / target.name
+                if old != target and old.is_file() and hash_of(old) == hash_of(source):
+                    old.unlink()
             target.parent.mkdir(parents=True, exist_ok=True)
             if link and not target.is_symlink():
                 os.symlink(source, target)

@@ -2,11 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from alkit.acquisition import NOT_ASKED
 from alkit.labelling.book import Book
 from alkit.labelling.curve import Curve, Judgement
 from alkit.labelling.learning import Fitted, Learning
@@ -32,40 +30,31 @@ class Fits:
         """Whether a fit is."""
         return self._thread is not None
 
-    def start(self, *, everything: bool, then: Callable[[], None]) -> None:
-        """Begin to learn all answers but those to tests, where no fit is running, and call `then` when it has ended.
-
-        `everything`: the last fit, of which predictions come; it learns the answers to tests too.
-        """
+    def start(self, then: Callable[[], None]) -> None:
+        """Begin to learn all answers, where no fit is running, and call `then` when it has ended."""
         with self._state:
             if self._thread is not None:
                 return
             self.progress = 0.0
-            codes_N, may_N = self.book.codes_N.copy(), self.book.may_N()
-            bought_N = np.where(self.book.tests_N, NOT_ASKED, codes_N)
-            arguments = (self.book.looks, bought_N, may_N, codes_N if everything else None, then)
+            arguments = (self.book.looks, self.book.codes_N.copy(), self.book.may_N(), then)
             self._thread = threading.Thread(target=self._fit, args=arguments, name="fit")
             self._thread.start()
 
-    def _fit(self, looks, bought_N, may_N, everything_N, then) -> None:
-        """Learn what was bought, and make the next order; then the estimate; then everything, where it is asked for."""
+    def _fit(self, looks: int, answers_N: np.ndarray, may_N: np.ndarray, then: Callable[[], None]) -> None:
+        """Learn the answers, and make the next order; then the estimate, which the next questions need not wait for."""
 
         def report(share: float) -> None:
             self.progress = share
 
         stage, trouble = looks // self.stage_looks, ""
         try:
-            fitted = self.learning.fit(bought_N, may_N, stage, self.stage_looks, report)
+            fitted = self.learning.fit(answers_N, may_N, stage, self.stage_looks, report)
             with self._state:
                 self.fitted, self.place = fitted, 0
             if fitted.probs_NC is not None:
-                self.curve.add(looks, self.learning.classes(fitted.probs_NC, bought_N))
+                self.curve.add(looks, self.learning.classes(fitted.probs_NC, answers_N, self.book.groups_N))
                 with self._state:
                     self.judgement = self.curve.judged(self.book)
-            if everything_N is not None:
-                last = replace(fitted, probs_NC=self.learning.probs(everything_N, stage))
-                with self._state:
-                    self.fitted = last
         except Exception as error:  # the person goes on; the status says what happened
             trouble = f"the classifier could not be fitted: {error}"
         with self._state:

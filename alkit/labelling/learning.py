@@ -107,17 +107,10 @@ class Learning:
             report(0.5 + 0.5 * len(order) / wanted)
         return Fitted(stage, shown.probs_NC if known else None, tuple(order))
 
-    def probs(self, answers_N: np.ndarray, stage: int) -> np.ndarray | None:
-        """Probabilities (N, K + 1) from these answers; None without an iD one."""
-        if not ((answers_N >= 0) & (answers_N < self.n_classes)).any():
-            return None
-        self.learner.fit(answers_N, stage)
-        return self.learner.show().probs_NC
-
-    def classes(self, probs_NC: np.ndarray, answers_N: np.ndarray) -> np.ndarray:
+    def classes(self, probs_NC: np.ndarray, answers_N: np.ndarray, groups_N: np.ndarray) -> np.ndarray:
         """The class (N,) of each image by a classifier that has not learned its answer: `probs_NC`'s, else out of fold.
 
-        An image that it could not be told for has -1.
+        `groups_N`: the same number for near duplicates. An image that it could not be told for has -1.
         """
         asked = np.flatnonzero(answers_N != acquisition.NOT_ASKED)
         recipe = self.learner.setting.recipe
@@ -132,7 +125,7 @@ class Learning:
             return found_N
 
         found_N = probs_NC[:, :-1].argmax(1)
-        found_N[asked] = out_of_fold(classes_of, answers_N, self.n_classes, seed=self.seed)[asked]
+        found_N[asked] = out_of_fold(classes_of, answers_N, self.n_classes, groups_N=groups_N, seed=self.seed)[asked]
         return found_N
 
 

@@ -133,7 +133,7 @@ class Session:
             self.book = Book(images, self._journal, self.classes, self.groups)
             self._state = threading.RLock()
             self.fits = Fits(self.learning, self.book, Curve(self.where, images), stage_looks, self._state)
-            self._since, self._last_fit, self._open = 0, False, True
+            self._since, self._open = 0, True
             self._start_fit()
             self.wait()
         except BaseException:
@@ -293,7 +293,7 @@ class Session:
         with self._state:
             if not self.fits.running:
                 self._since = 0
-                self.fits.start(everything=bool(self.finished) or self._last_fit, then=self._fit_again)
+                self.fits.start(self._fit_again)
 
     def _fit_again(self) -> None:
         """Begin a further fit where answers enough came while one was running."""
@@ -305,12 +305,10 @@ class Session:
         self.fits.wait()
 
     def refit(self) -> None:
-        """Learn all answers now, those to tests too, and return when it is done: the last fit, before results."""
+        """Learn all answers now, and return when it is done: before results."""
         self.wait()
-        self._last_fit = True
         self._start_fit()
         self.wait()
-        self._last_fit = False
 
     # what is shown
 

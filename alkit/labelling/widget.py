@@ -55,8 +55,8 @@ def class_keys(classes: tuple[str, ...]) -> list[dict]:
 class LabelWidget(anywidget.AnyWidget):
     """Shows the questions of a session one by one and saves what is answered; `session` is open and stays the caller's.
 
-    By anywidget, which needs no extension in JupyterLab 4, Notebook 7, VS Code or Colab. Answers are the session's: a
-    second widget, a reloaded page or a new kernel goes on at the same question.
+    By anywidget, which needs no extension in JupyterLab 4, VS Code or Colab; it was tried in JupyterLab 4.6 alone.
+    Answers are the session's: a second widget, a reloaded page or a new kernel goes on at the same question.
     """
 
     _esm = STATIC / "widget.js"

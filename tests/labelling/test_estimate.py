@@ -135,6 +135,17 @@ def test_a_class_out_of_fold_comes_from_a_classifier_without_that_answer():
     assert len(seen) == 3 and sum((one != answers_N).sum() for one in seen) == 9
 
 
+def test_near_duplicates_are_out_of_the_same_fold():
+    answers_N, groups_N, seen = np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 0, 1, 4, 5]), []
+
+    def classes_of(learned_N):
+        seen.append(frozenset(np.flatnonzero(learned_N == -1)))
+        return np.zeros(6, int)
+
+    estimate.out_of_fold(classes_of, answers_N, 2, groups_N=groups_N, folds=4)
+    assert set(seen) == {frozenset({0, 2}), frozenset({1, 3}), frozenset({4}), frozenset({5})}
+
+
 def test_a_fold_without_an_id_answer_to_learn_from_has_no_class():
     found_N = estimate.out_of_fold(lambda learned_N: np.zeros(3, int), np.array([0, 2, 2]), 2, folds=3)
     assert found_N.tolist() == [-1, 0, 0]

@@ -97,6 +97,22 @@ def test_copies_are_sorted_into_folders_by_answer(answered, tmp_path, link):
         assert copy.read_bytes() == (answered.images.folder / row["path"]).read_bytes()
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_copy_under_an_answer_that_was_changed_goes_and_what_is_not_ours_stays(tmp_path, link):
+    with session_of(tmp_path, 20) as session:
+        first = session.question()
+        session.answer(first.number, "0")
+        labelling.sorted_copies(session, tmp_path / "sorted", link=link)
+        session.undo()
+        session.answer(session.question().number, "1")
+        (tmp_path / "sorted" / "2").mkdir()
+        (tmp_path / "sorted" / "2" / first.path).write_bytes(b"somebody's own")
+        labelling.sorted_copies(session, tmp_path / "sorted", link=link)
+        found = {path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.png")}
+        assert found == {f"1/{first.path}", f"2/{first.path}"}
+        assert (session.images.folder / first.path).is_file()
+
+
 def test_names_of_folders_are_safe_and_apart():
     names = export.folder_names(("../up", "a/b", "a:b", "Cat", "cat", "..", "größe"))
     assert names == {
