@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         metavar=("NAME", "VALUE"),
         help="a notebook parameter",
     )
+    run.add_argument("--again", action="store_true", help="execute what has not changed since, too")
     run.add_argument("--list", action="store_true", help="print the notebooks' parameters, run nothing")
     run.set_defaults(do=run_)
 
@@ -120,9 +121,13 @@ def sweep_options(sweep: argparse.ArgumentParser) -> None:
 
 
 def run_(args) -> int:
-    """Execute notebooks in order, headless. Parameters are checked against the notebooks before a kernel starts."""
-    from alkit.study.batch import notebook_runs
+    """Execute notebooks in order, headless. Parameters are checked against the notebooks before a kernel starts.
 
+    With 'all', a notebook is kept as it is where neither it nor what it depends on has changed since it was executed.
+    """
+    from alkit.study.batch import notebook_runs, unchanged
+
+    whole = args.notebook == ["all"] and not args.again
     names = notebook_runs.notebooks() if args.notebook == ["all"] else args.notebook
     paths = [notebook_runs.find(name) for name in names]
     if args.list:
@@ -136,8 +141,13 @@ def run_(args) -> int:
     for number, (path, mine) in enumerate(plan.items(), 1):
         output = notebook_runs.output_of(path, mine)
         print(f"[{number}/{len(plan)}] {path.name}", file=sys.stderr, flush=True)
+        if whole and unchanged.is_unchanged(path, output, mine):
+            print(f"      as it was executed before, nothing has changed: {output}", file=sys.stderr, flush=True)
+            continue
+        begun = time.time()
         if not executed(path, output, mine):
             return 1
+        unchanged.remember(path, output, mine, begun)
         print(f"      {time.monotonic() - start:.0f} s: {output}", file=sys.stderr, flush=True)
     return 0
 

@@ -10,11 +10,11 @@ from conftest import contents, tiny
 from test_notebook_runs import books  # noqa: F401
 
 import alkit
-from alkit import experiment
+from alkit import experiment, paths
 from alkit.experiment.methods import cells_of
 from alkit.study import cli as command
 from alkit.study import tables
-from alkit.study.batch import cells, cleaning, notebook_runs
+from alkit.study.batch import cells, cleaning, notebook_runs, unchanged
 
 
 @pytest.fixture
@@ -108,6 +108,44 @@ def test_failed_run_leaves_the_last_good_notebook_and_is_kept_beside_it_until_on
     assert "rate is a share" in (folder / "01_first.failed.ipynb").read_text()
     assert say("run", "01")[0] == 0
     assert [path.name for path in folder.glob("*.ipynb")] == ["01_first.ipynb"]
+
+
+def test_the_whole_study_again_executes_only_what_has_changed(say, books, tmp_path):  # noqa: F811
+    folder = tmp_path / "runs" / "notebooks" / "tiny-smoke"
+    again, kept = "01_first.ipynb", "nothing has changed: "
+
+    def executed():
+        err = say("run", "all")[2]
+        return [name for name in ("01_first", "02_second_part") if f"{kept}{folder / name}.ipynb" not in err]
+
+    assert executed() == ["01_first", "02_second_part"] and executed() == []
+    assert say("run", "01")[2].count(kept) == 0 and say("run", "all", "--again")[2].count(kept) == 0
+    book = nbformat.read(books / again, as_version=4)
+    book.cells.append(nbformat.v4.new_markdown_cell("more"))
+    nbformat.write(book, books / again)
+    assert executed() == ["01_first"] and executed() == []
+    (folder / again).write_bytes((folder / again).read_bytes() + b"\n")
+    assert executed() == ["01_first"]
+    (folder / "01_first.made.json").write_text("{")
+    assert executed() == ["01_first"] and executed() == []
+    assert say("run", "all", "-p", "rate", "0.5")[2].count(kept) < 2 and say("clean", "--yes")[0] == 0
+    assert not list(folder.glob("*"))
+
+
+def test_a_notebook_is_executed_again_where_a_picture_of_it_is_gone_or_it_is_to_publish(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALKIT_RUNS", str(tmp_path))
+    begun, picture = time.time() - 1, paths.figures_folder(False) / "pool" / "laptop-curves.png"
+    picture.parent.mkdir()
+    for file in (notebook := tmp_path / "01.ipynb", output := tmp_path / "made.ipynb", picture):
+        file.write_bytes(b"{}")
+    unchanged.remember(notebook, output, {"seed": 1}, begun)
+    assert unchanged.is_unchanged(notebook, output, {"seed": 1})
+    assert not unchanged.is_unchanged(notebook, output, {"seed": 2})
+    unchanged.remember(notebook, output, {"publish": True}, begun)
+    assert not unchanged.is_unchanged(notebook, output, {"publish": True})
+    unchanged.remember(notebook, output, {"seed": 1}, begun)
+    picture.unlink()
+    assert not unchanged.is_unchanged(notebook, output, {"seed": 1})
 
 
 def test_results_of_a_name_of_their_own_have_a_notebook_of_their_own(say, books, tmp_path):  # noqa: F811
