@@ -31,6 +31,7 @@ from alkit.explorer.palette import (
     PALETTE,
     RAMP,
     SYMBOLS,
+    on_dark,
 )
 from alkit.explorer.purchases import Purchases
 from alkit.explorer.sheets import SIDE, as_nhwc, sheets, z_order
@@ -55,12 +56,16 @@ SCRIPTS = (
     "points",
     "pane",
     "overlay",
+    "labels",
     "sample",
     "legend",
+    "find",
+    "scores",
     "stages",
     "circles",
     "selection",
     "hash",
+    "tour",
     "main",
 )
 
@@ -75,6 +80,7 @@ def write(
     purchases: Sequence[Purchases] = (),
     title: str = "Feature space",
     about: str = "",
+    tour: Sequence[tuple[str, str]] = (),
     neighbours: int = 8,
     projector: str | None = None,
     seed: int = 0,
@@ -85,7 +91,8 @@ def write(
     channels first or last. `table`: columns by name, see `columns.columns`: texts become categories to colour by,
     numbers scores. `coordinates`: (N, 2) by name of the features, where they are projected already; else `projector`
     ("umap", "pca", None: UMAP where it is installed) makes them, seeded. `neighbours`: how many a pinned sample shows,
-    by cosine in each feature space. `purchases`: what strategies bought. `about`: a sentence under the title.
+    by cosine in each feature space. `purchases`: what strategies bought. `about`: a sentence under the title. `tour`:
+    its steps, each a text and a view: what stands behind the # of a link that the page's "Copy link" gives.
 
     The same arguments give the same bytes. ValueError, naming the argument, for lengths that differ, features that are
     not finite, images of other shapes, no sample, or more than 100,000; before any work for a `path` whose folder does
@@ -95,11 +102,19 @@ def write(
     images_NHWC = as_nhwc(images)
     _check_size(len(images_NHWC))
     made = spaces(features, coordinates, neighbours=neighbours, projector=projector, seed=seed)
-    return write_spaces(path, made, images_NHWC, table, purchases=purchases, title=title, about=about)
+    return write_spaces(path, made, images_NHWC, table, purchases=purchases, title=title, about=about, tour=tour)
 
 
 def write_spaces(
-    path: str | Path, made: Sequence[Space], images, table, *, purchases: Sequence[Purchases], title: str, about: str
+    path: str | Path,
+    made: Sequence[Space],
+    images,
+    table,
+    *,
+    purchases: Sequence[Purchases],
+    title: str,
+    about: str,
+    tour: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """`write` for feature spaces whose coordinates and neighbours are known."""
     check_path(path)
@@ -113,7 +128,8 @@ def write_spaces(
     categories, scores = cols.columns(table, n)
     buys.check(purchases, n)
     files, tile_N = sheets(images_NHWC, z_order(squares[0]))
-    meta = _meta(made, images_NHWC, categories, scores, purchases, title, about, len(files))
+    meta = _meta(made, images_NHWC, categories, scores, purchases, len(files))
+    meta |= {"title": title, "about": about, "tour": [{"text": text, "view": view.lstrip("#")} for text, view in tour]}
     first = [_block(f"xy{i}", square) for i, square in enumerate(squares)]
     first += [_block(f"category{i}", column.codes_N) for i, column in enumerate(categories)]
     first += [_block(f"score{i}", column.steps_N) for i, column in enumerate(scores)]
@@ -145,12 +161,13 @@ def _check_size(n: int) -> None:
         )
 
 
-def _meta(made, images_NHWC, categories, scores, purchases, title: str, about: str, n_sheets: int) -> dict:
-    """What the page must know beside the arrays."""
+def _meta(made, images_NHWC, categories, scores, purchases, n_sheets: int) -> dict:
+    """What the page must know of the arrays, and the colours they are shown in."""
     n, height, width, _ = images_NHWC.shape
+    drawn = [_stroke(i, bought) for i, bought in enumerate(purchases)]
+    shown = [*PALETTE, *RAMP, GREY, *(style[0] for style in CATEGORY_STYLE), *(style[1] for style in KIND_STYLE)]
+    shown += [stroke["colour"] for stroke in drawn]
     return {
-        "title": title,
-        "about": about,
         "n": n,
         "width": width,
         "height": height,
@@ -160,8 +177,14 @@ def _meta(made, images_NHWC, categories, scores, purchases, title: str, about: s
         "categories": [{"key": c.key, "names": c.names, **_style(c.names)} for c in categories],
         "scores": [{"key": s.key, "low": s.low, "high": s.high, "steps": cols.STEPS} for s in scores],
         "none": {"category": cols.NONE, "score": cols.NO_SCORE},
-        "purchases": [{**_bought(bought), **_stroke(i, bought)} for i, bought in enumerate(purchases)],
-        "colours": {"ramp": RAMP, "grey": GREY, "kinds": KIND_STYLE, "clusters": _style(range(_clusters(purchases)))},
+        "purchases": [{**_bought(bought), **stroke} for bought, stroke in zip(purchases, drawn, strict=True)],
+        "colours": {
+            "ramp": RAMP,
+            "grey": GREY,
+            "kinds": KIND_STYLE,
+            "clusters": _style(range(_clusters(purchases))),
+            "dark": {colour: on_dark(colour) for colour in shown},
+        },
     }
 
 

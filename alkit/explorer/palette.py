@@ -1,5 +1,7 @@
 """The one home of colours, symbols and dashes: of categories, methods, families and scales, on pages and in figures."""
 
+import colorsys
+
 TEXT, FAINT = "#7a7a7a", "rgba(122,122,122,0.28)"  # TEXT: at least 4:1 on white and on #0d1117
 GREY = "#8a8f98"  # of images without a category, without a score, not bought
 RAMP = (
@@ -35,6 +37,12 @@ METHOD_STYLE = {  # colour, dash, symbol
     "Distance(CL)": ("#ff5511", "solid", "star"),
 }
 
+PAGE_METHOD_STYLE = {  # on pages alone, whose ground is known: no ten colours differ enough on white and dark at once
+    "Cautious coverage": ("#00552b", "solid", "pentagon"),
+    "Margin": ("#3d2b00", "2px,2px", "triangle-down"),
+    "TypiClust": ("#1a1a80", "16px,4px,4px,4px", "x"),
+}
+
 PALETTE = (
     "#226699",
     "#ff5511",
@@ -61,3 +69,37 @@ FAMILY_STYLE = {  # of strategies: colour, symbol
     "ours": (PALETTE[3], "star"),
     "reference": (TEXT, "asterisk-open"),
 }
+
+ON_DARK = 5.0  # contrast to a page in its dark theme, at least
+PALER = {  # what would be like another one there
+    "#ff44cc": "#ffb0e8",
+    "#7788ff": "#c3caff",
+    "#bb77dd": "#e0bff2",
+    "#00552b": "#7df0a5",
+    "#3d2b00": "#fff3c4",
+    "#1a1a80": "#9fd0ff",
+}
+
+
+def on_dark(colour: str) -> str:
+    """The hue of `colour` as a dark page shows it: lighter, until its contrast to the page is `ON_DARK`.
+
+    `colour` "#rrggbb"; the page's luminance is taken for 0.015, that of its panels.
+    """
+    if colour in PALER:
+        return PALER[colour]
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+    while (luminance(colour) + 0.05) / (0.015 + 0.05) < ON_DARK:
+        lightness += 0.01
+        channels = colorsys.hls_to_rgb(hue, lightness, saturation)
+        colour = "#{:02x}{:02x}{:02x}".format(*(round(255 * value) for value in channels))
+    return colour
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of "#rrggbb" in 0..1 (WCAG 2)."""
+    linear = []
+    for at in (1, 3, 5):
+        value = int(colour[at : at + 2], 16) / 255
+        linear.append(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

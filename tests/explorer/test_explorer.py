@@ -18,7 +18,7 @@ from alkit.explorer.columns import columns
 from alkit.explorer.purchases import INSIDE
 from alkit.explorer.spaces import aligned, nearest, neighbour_agreement, plane
 from alkit.study import cli as command
-from alkit.study.explore import replay
+from alkit.study.explore import benchmark_page, replay
 
 
 @pytest.fixture(scope="module")
@@ -285,15 +285,18 @@ def test_command_writes_the_page_of_finished_runs_and_says_where(capsys, tmp_pat
     out, err = capsys.readouterr()
     assert "no run of this seed is finished" in err and Path(out.strip()).parts[-2:] == ("tiny", "smoke-explorer.html")
     cells = [tiny("contrastive", "distance_cl", auxiliary_filter=False), tiny("supervised", "entropy")]
+    cells += [tiny("probe", strategy) for strategy in ("typiclust", "margin", "cautious_coverage")]
     for cell in cells:
         experiment.finish(cell)
     assert (
         command.main(["explore", "--benchmark", "tiny", "--profile", "smoke", "--into", str(tmp_path / "x.html")]) == 0
     )
     meta, arrays = read(tmp_path / "x.html")
-    assert [bought["name"] for bought in meta["purchases"]] == ["Entropy", "Distance(CL), filter=off"]
+    assert [bought["name"] for bought in meta["purchases"]] == ["Entropy", "Distance(CL)", *palette.PAGE_METHOD_STYLE]
     assert [bought["colour"] for bought in meta["purchases"]] == [
-        palette.METHOD_STYLE[name][0] for name in ("Entropy", "Distance(CL)")
+        *(palette.METHOD_STYLE[name][0] for name in ("Entropy", "Distance(CL)")),
+        *(style[0] for style in palette.PAGE_METHOD_STYLE.values()),
     ]
+    assert list(benchmark_page.BEYOND.values()) == list(palette.PAGE_METHOD_STYLE) and len(meta["tour"]) == 3
     assert [space["name"] for space in meta["spaces"]][1:] == ["contrastive, last stage", "raw pixels"]
     assert "cluster1-1" in arrays and len(meta["scores"]) == 4

@@ -108,7 +108,7 @@ def test_hover_shows_the_very_image_of_the_nearest_point_from_every_sheet(open_)
             page.wait_for_selector(f"#card[data-index='{nearest}']")
             assert (pixels(page, "#card canvas.image") == image(nearest)).all()
             assert f"Image {nearest}" in page.locator("#card").text_content()
-            score, said = pool()["score"][nearest], page.locator("#card .score b").text_content()
+            score, said = pool()["score"][nearest], page.locator("#scores .score b").text_content()
             assert said == "none" if np.isnan(score) else abs(float(said) - score) < 0.002
     page.mouse.move(box(page)["x"] + 3, box(page)["y"] + 3)
     page.wait_for_selector("#card", state="hidden")
@@ -164,7 +164,7 @@ def test_search_for_a_name_shows_it_alone(text, column, value, open_):
     assert drawn(page) == (pool()[column] == value).sum()
     page.fill("#query", "no such thing")
     page.press("#query", "Enter")
-    assert "nothing is called" in page.locator("#counts").text_content()
+    assert "Nothing is called" in page.locator("#found").text_content()
 
 
 def test_points_can_be_coloured_by_everything(open_):
@@ -275,7 +275,7 @@ def test_what_is_drawn_around_is_what_python_counts(tool, open_):
 
 
 def test_maps_side_by_side_share_what_is_pointed_at(open_):
-    page = open_("pair=1")
+    page = open_("pair=1&map=0,1")
     at = places(page, "pixels", pane=1)
     mouse = np.round(at[77])
     nearest = int(np.linalg.norm(at - mouse, axis=1).argmin())

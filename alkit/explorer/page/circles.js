@@ -30,7 +30,7 @@ function showCircles() {
     for (let at = 0; at < who.length; at++) if (clusters[who[at]] === k) rows.push({ i: who[at], r: polar[2 * at] / far, angle: polar[2 * at + 1], kind: kinds[at] });
     grid.append(clusterPicture(circles, k, rows, far));
   });
-  const key_ = h("ul", { class: "curves" }, ...WHAT.map(([name, colour, symbol]) => h("li", {}, symbolPicture(symbol, colour), name)));
+  const key_ = h("ul", { class: "curves" }, ...WHAT.map(([name, colour, symbol]) => h("li", {}, symbolPicture(symbol, shade(colour)), name)));
   const colour = h("button", { type: "button", class: "quiet", onclick: () => change({ by: "cluster" }) }, "colour the map by cluster");
   place.replaceChildren(h("h2", {}, `${bought.name}, stage ${shown.stage}: inside the circle first`),
     h("p", { class: "hint" }, "How far out a dot lies is its real distance from the middle of its cluster; the angle only spreads the dots. " +
@@ -46,12 +46,12 @@ function clusterPicture(circles, k, rows, far) {
   const context = canvas.getContext("2d");
   context.scale(2, 2);
   const at = (row) => [side / 2 + row.r * 0.47 * side * Math.cos(row.angle), side / 2 - row.r * 0.47 * side * Math.sin(row.angle)];
-  for (const row of rows) drawKind(context, ...at(row), row.kind, excluded);
+  for (const row of rows) drawKind(context, ...at(row), row.kind);
   const radius = circles.radius[k];
   if (radius !== null) {
     context.beginPath();
     context.arc(side / 2, side / 2, (radius / far) * 0.47 * side, 0, 2 * Math.PI);
-    context.strokeStyle = WHAT[2][1];
+    context.strokeStyle = shade(WHAT[2][1]);
     context.lineWidth = 1.5;
     context.stroke();
   }
@@ -74,10 +74,9 @@ function clusterPicture(circles, k, rows, far) {
     h("figcaption", {}, h("b", {}, `${k}`), ` ${count(circles.size[k])}: ${text}`), canvas, setter);
 }
 
-function drawKind(context, x, y, kind, grey) {
-  const colour = grey && kind ? theme.text : WHAT[kind][1];
-  context.fillStyle = context.strokeStyle = colour;
-  context.globalAlpha = kind ? 1 : grey ? 0.25 : 0.5;
+function drawKind(context, x, y, kind) {
+  context.fillStyle = context.strokeStyle = shade(WHAT[kind][1]);
+  context.globalAlpha = kind ? 1 : 0.5;
   context.beginPath();
   if (kind === 2) {
     context.lineWidth = 2;

@@ -1,6 +1,8 @@
 // Colours: every sample has a code, and a table of 256 colours says what it looks like.
 
-const { ramp: RAMP, grey: GREY } = meta.colours;
+// A colour of the palette as this theme shows it: the dark one has colours of its own.
+const shade = (hex) => (theme.dark ? meta.colours.dark[hex] : null) ?? hex;
+const grey = () => shade(meta.colours.grey);
 const SYMBOL_NUMBERS = { circle: 0, square: 1, diamond: 2, "triangle-up": 3, cross: 4, x: 5, star: 6,
   "triangle-down": 7, hexagon: 8, pentagon: 9 };
 
@@ -9,10 +11,17 @@ function rgb(hex) {
 }
 
 function ramp(share) {
-  const at = Math.min(Math.max(share, 0), 1) * (RAMP.length - 1);
-  const low = Math.min(Math.floor(at), RAMP.length - 2);
-  const [a, b] = [rgb(RAMP[low]), rgb(RAMP[low + 1])];
+  const anchors = meta.colours.ramp;
+  const at = Math.min(Math.max(share, 0), 1) * (anchors.length - 1);
+  const low = Math.min(Math.floor(at), anchors.length - 2);
+  const [a, b] = [rgb(shade(anchors[low])), rgb(shade(anchors[low + 1]))];
   return `#${a.map((v, i) => Math.round(v + (b[i] - v) * (at - low)).toString(16).padStart(2, "0")).join("")}`;
+}
+
+// Black or white, whichever reads better on a colour.
+function inkOn(hex) {
+  const [r, g, b] = rgb(hex).map((value) => (value / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "black" : "white";
 }
 
 // What the points can be coloured by; `category:0`, `score:2`, `stage`, `cluster` (of the stage shown). May be empty.
@@ -26,7 +35,7 @@ function colourings() {
   ];
 }
 
-const coloured = new Map(); // of whole columns, which never change
+const coloured = new Map(); // of whole columns, which change with the theme alone
 
 // {codes (N), entries: [{name, colour, symbol}], none, scale}: how pane p is coloured.
 function colouring(by, p) {
@@ -40,7 +49,7 @@ function colouring(by, p) {
 
 function byCategory(c) {
   const { names, colours, symbols } = meta.categories[c];
-  const entries = names.map((name, k) => ({ name, colour: colours[k], symbol: symbols[k] }));
+  const entries = names.map((name, k) => ({ name, colour: shade(colours[k]), symbol: symbols[k] }));
   return { codes: arrayOf(`category${c}`), entries };
 }
 
@@ -69,7 +78,7 @@ function byCluster(p) {
   if (!shown) return { codes: new Uint8Array(N).fill(255), entries: [], none: "no clusters at this stage" };
   const { circles, key } = shown;
   const entries = circles.size.map((_, k) => (k === circles.excluded
-    ? { name: `${k}, excluded`, colour: GREY, symbol: "x" } : { name: String(k), colour: meta.colours.clusters.colours[k], symbol: meta.colours.clusters.symbols[k] }));
+    ? { name: `${k}, excluded`, colour: grey(), symbol: "x" } : { name: String(k), colour: shade(meta.colours.clusters.colours[k]), symbol: meta.colours.clusters.symbols[k] }));
   return { codes: arrayOf(`cluster${key}`), entries, of: `${meta.purchases[shown.p].name}, stage ${shown.stage}` };
 }
 

@@ -49,9 +49,13 @@ function say(text) {
 }
 
 function scoreOf(s, i) {
-  const { low, high, steps } = meta.scores[s];
   const step = arrayOf(`score${s}`)[i];
-  return step === meta.none.score ? NaN : low + (step / steps) * (high - low);
+  return step === meta.none.score ? NaN : valueOf(s, step);
+}
+
+function valueOf(s, step) {
+  const { low, high, steps } = meta.scores[s];
+  return low + (step / steps) * (high - low);
 }
 
 function readable(value) {

@@ -10,10 +10,13 @@ function toHash() {
   if (state.pair) said.set("pair", "1");
   if (String(state.space) !== String(start_.space)) said.set("map", state.space.join(","));
   if (String(state.strategy) !== String(start_.strategy)) said.set("by-whom", state.strategy.join(","));
+  if (state.names !== start_.names) said.set("names", state.names);
   if (state.stage >= 0) said.set("stage", state.stage);
   if (state.pin >= 0) said.set("pin", state.pin);
   const hidden = Object.entries(state.hidden).filter(([, codes]) => codes.size).map(([by, codes]) => `${by}=${[...codes].sort((a, b) => a - b).join(".")}`);
   if (hidden.length) said.set("hide", hidden.join(";"));
+  const ranges = Object.entries(state.ranges).map(([s, range]) => [s, ...range].join("."));
+  if (ranges.length) said.set("range", ranges.join(";"));
   if (state.theme) said.set("theme", state.theme);
   panes.slice(0, state.pair ? 2 : 1).forEach((pane, p) => { if (camera(pane.camera) !== "0.5,0.5,1") said.set(`view${p}`, camera(pane.camera)); });
   if (state.selection) {
@@ -51,6 +54,12 @@ function fromHash(text) {
   for (const part of (said.get("hide") ?? "").split(";").filter(Boolean)) {
     const [by, codes = ""] = part.split("=");
     if (colourings().some((one) => one.id === by)) found.hidden[by] = new Set(codes.split(".").map(Number).filter((code) => within(code, 0, 255) !== null));
+  }
+  if (said.has("names")) found.names = within(Number(said.get("names")), -1, meta.categories.length - 1) ?? found.names;
+  for (const part of (said.get("range") ?? "").split(";").filter(Boolean)) {
+    const [s, low, high] = part.split(".").map(Number);
+    const steps = meta.scores[s]?.steps;
+    if (steps && within(low, 0, steps) !== null && within(high, low, steps) !== null) found.ranges[s] = [low, high];
   }
   if (["light", "dark"].includes(said.get("theme"))) found.theme = said.get("theme");
   found.views = [0, 1].map((p) => (said.get(`view${p}`) ?? "").split(",").map(Number)).map((view) => (view.length === 3 && view.every(Number.isFinite) ? view : null));

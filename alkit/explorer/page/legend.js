@@ -24,7 +24,7 @@ function legendRows(made) {
   const numbers = new Uint32Array(256);
   for (let i = 0; i < N; i++) numbers[made.codes[i]]++;
   const rows = made.entries.map((entry, code) => ({ ...entry, code, number: numbers[code] }));
-  if (numbers[255]) rows.push({ name: made.none || "none", colour: GREY, symbol: "circle", code: 255, number: numbers[255] });
+  if (numbers[255]) rows.push({ name: made.none || "none", colour: grey(), symbol: "circle", code: 255, number: numbers[255] });
   return rows;
 }
 
@@ -37,8 +37,8 @@ function showLegend() {
   if (place.hidden) return;
   const label = colourings().find((one) => one.id === state.by).label;
   const made = colouring(state.by, 0);
-  const reset = h("button", { type: "button", class: "quiet", id: "show-all", onclick: () => change({ hidden: {} }) }, "Show all");
-  reset.hidden = !Object.values(state.hidden).some((codes) => codes.size);
+  const reset = h("button", { type: "button", class: "quiet", id: "show-all", onclick: showAll }, "Show all");
+  reset.hidden = !Object.values(state.hidden).some((codes) => codes.size) && !Object.keys(state.ranges).length;
   place.replaceChildren(h("h2", {}, label, reset));
   if (made.of) place.append(h("p", { class: "hint" }, made.of));
   if (made.scale) return place.append(scaleLegend(made.scale));
@@ -70,30 +70,6 @@ function scaleLegend(scale) {
     context.fillRect(at, 0, 1, 1);
   }
   return h("div", { class: "scale" }, canvas, h("div", {}, h("span", {}, readable(scale.low)), h("span", {}, readable(scale.high))));
-}
-
-// Find: a number pins that image; anything else shows only the entries whose names hold it.
-function find(text) {
-  const wanted = text.trim().toLowerCase();
-  if (!wanted) return say("");
-  const exact = meta.categories.flatMap((column, c) => column.names.map((name, code) => ({ c, code, name: name.toLowerCase() })));
-  if (/^#?\d+$/.test(wanted) && Number(wanted.replace("#", "")) < N) {
-    const i = Number(wanted.replace("#", ""));
-    pin(i);
-    for (const pane of panes) pane.bringIntoView(i);
-    return say(`pinned ${describe(i)}`);
-  }
-  const name = wanted.replace(/^class\s+/, "");
-  let matches = exact.filter((one) => one.name === name);
-  if (!matches.length) matches = exact.filter((one) => one.name.includes(name));
-  if (!matches.length) return notice(`nothing is called “${text.trim()}”; image numbers go to ${count(N - 1)}`);
-  const { c } = matches[0];
-  const by = `category:${c}`;
-  const codes = matches.filter((one) => one.c === c).map((one) => one.code);
-  const all = [...meta.categories[c].names.keys(), meta.none.category];
-  state.hidden = { [by]: new Set(all.filter((code) => !codes.includes(code))) };
-  change({ by });
-  notice(`showing ${meta.categories[c].key} ${codes.map((code) => meta.categories[c].names[code]).join(", ")}`);
 }
 
 function notice(text) {

@@ -3,6 +3,7 @@
 const HELP = [
   "Each dot is one image. Dots lie near each other where the network finds the images alike; trust groups, not gaps: two dimensions cannot hold a hundred.",
   "Hover a dot to see its image, click to pin it: its true neighbours appear. Click a name in the legend to hide it, “only” to see it alone.",
+  "Find takes a name or a number. Dragging over a histogram of a score shows the images of that range alone; with keys, arrows move its upper end, Shift and arrows its lower end, Escape lets go.",
   "Wheel, pinch or + and − zoom, dragging moves. Lasso and Box (or Shift and drag) count what lies inside; key V takes all in view.",
   "Keys on a map: arrows go from image to image, Enter pins, Escape lets go, Shift and arrows move, 0 shows all. On touch, tap to look, tap again to pin.",
 ];
@@ -15,9 +16,9 @@ function startState() {
   const wanted = meta.purchases.findIndex((bought) => Object.keys(bought.circles).length);
   const first = Math.max(wanted, 0);
   return {
-    by: colourings()[0]?.id ?? "none", pair: false, space: [0, meta.spaces.length - 1],
-    strategy: [first, first ? first - 1 : Math.min(1, meta.purchases.length - 1)], stage: -1, pin: -1, hover: -1, hidden: {},
-    tool: "move", selection: null, members: null, theme: "", notice: "",
+    by: colourings()[0]?.id ?? "none", names: Math.min(1, meta.categories.length - 1), pair: false, space: [0, 0],
+    strategy: [first, first ? first - 1 : Math.min(1, meta.purchases.length - 1)], stage: -1, pin: -1, hover: -1, hidden: {}, ranges: {},
+    tool: "move", selection: null, members: null, theme: "", notice: "", found: null,
   };
 }
 
@@ -27,19 +28,25 @@ const replaced = (array, at, value) => array.map((old, i) => (i === at ? value :
 
 function readTheme() {
   document.documentElement.dataset.theme = state.theme;
-  const names = { ground: "--ground", text: "--text", link: "--link", bars: "--bars", wash: "--wash" };
-  theme = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, css(name)]));
+  const before = theme.dark;
+  theme = Object.fromEntries(["ground", "text", "accent", "press", "bars", "wash"].map((name) => [name, css(`--${name}`)]));
+  theme.dark = css("--dark") === "1";
+  if (theme.dark !== before) coloured.clear();
   const faint = Number(css("--faint"));
   for (const pane of panes) pane.points.faint = N > 20000 ? faint * 0.6 : faint;
 }
 
-// 1 where a legend entry, of any category or of the colouring shown, hides a sample on map p.
+// 1 where a legend entry, of any category or of the colouring shown, or the range of a score hides a sample on map p.
 function hiddenMarks(p) {
   const gone = new Uint8Array(N);
   for (const [by, hidden] of Object.entries(state.hidden)) {
     if (!hidden.size || (!by.startsWith("category") && by !== state.by)) continue;
     const { codes } = colouring(by, p);
     for (let i = 0; i < N; i++) if (hidden.has(codes[i])) gone[i] = 1;
+  }
+  for (const [s, [low, high]] of Object.entries(state.ranges)) {
+    const steps = arrayOf(`score${s}`);
+    for (let i = 0; i < N; i++) if (steps[i] < low || steps[i] > high) gone[i] = 1;
   }
   return gone;
 }
@@ -80,15 +87,19 @@ function show() {
     const { codes, entries } = colouring(state.by, pane.p);
     pane.points.colour(codes, entries);
     pane.points.mark(marksOf(pane.p));
+    makeLabels(pane);
     pane.overlay.setAttribute("aria-label", `Map of ${meta.spaces[state.space[pane.p]].name}, ${count(pane.points.drawn)} images shown. Arrow keys go from image to image, Enter pins.`);
   }
   $("by").value = state.by;
+  $("names").value = state.names;
   $("pair").setAttribute("aria-pressed", String(state.pair));
   for (const tool of ["move", "lasso", "box"]) $(tool).setAttribute("aria-pressed", String(state.tool === tool));
   $("theme").textContent = `Theme: ${state.theme || "auto"}`;
   $("panes").dataset.tool = state.tool;
   showLegend();
+  showScores();
   showCounts();
+  showFound();
   showStages();
   if (parsedNow) {
     showPinned();
@@ -112,6 +123,7 @@ function point(i, pane = null, touch = false) {
   state.hover = i;
   if (i >= 0 && pane && i !== state.pin) showCard(i, pane, touch); // the pinned one is told beside the map
   else hideCard();
+  showScores();
   redraw();
 }
 
@@ -120,16 +132,19 @@ function pin(i) {
   state.hover = -1;
   state.pin = i === state.pin ? -1 : i;
   showPinned();
+  showScores();
+  showFound();
   redraw();
   remember();
   if (state.pin >= 0) say(`pinned ${describe(i)}`);
 }
 
-// Let map p's points glide from where they are to another projection.
+// Let map p's points glide from where they are to another projection. A second map that is not seen goes along: side by
+// side, the same map is shown twice until one is changed.
 function glideTo(p, space) {
   const pane = panes[p];
   const before = pane.xy;
-  state.space[p] = space;
+  state.space = state.pair ? replaced(state.space, p, space) : [space, space];
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   pane.glide = still ? 1 : 0;
   pane.points.place(before, pane.xy);
@@ -147,9 +162,10 @@ function glideTo(p, space) {
   if (!still) requestAnimationFrame(step);
 }
 
-function restore() {
+// Show what an address says.
+function openView(text) {
   stop();
-  state = fromHash(location.hash.slice(1));
+  state = fromHash(text);
   panes.forEach((pane, p) => {
     pane.glide = 1;
     const [x, y, zoom] = state.views[p] ?? [0.5, 0.5, 1];
@@ -159,20 +175,28 @@ function restore() {
   show();
 }
 
+const restore = () => openView(location.hash.slice(1));
+
 function build() {
   $("about").textContent = meta.about;
   state = startState();
   for (const { id, label } of colourings()) $("by").append(h("option", { value: id }, label));
   $("by").parentElement.hidden = !colourings().length;
+  $("names").append(h("option", { value: -1 }, "nothing"), ...meta.categories.map(({ key }, value) => h("option", { value }, key)));
+  $("names").parentElement.hidden = !meta.categories.length;
   const names = new Set(meta.categories.flatMap((column) => column.names));
-  $("names").append(...[...names].map((value) => h("option", { value })));
+  $("known").append(...[...names].map((value) => h("option", { value })));
+  $("start-tour").hidden = !meta.tour.length;
   $("help").append(h("h2", {}, "How to read this page"), ...HELP.map((text) => h("p", {}, text)));
   buildStages();
+  buildScores();
   for (const p of [0, 1]) {
     panes.push(new Pane(p));
     $("panes").append(panes[p].element);
   }
   $("by").addEventListener("change", () => change({ by: $("by").value }));
+  $("names").addEventListener("change", () => change({ names: Number($("names").value) }));
+  $("start-tour").addEventListener("click", () => goTo(0));
   for (const tool of ["move", "lasso", "box"]) $(tool).addEventListener("click", () => change({ tool }));
   $("closer").addEventListener("click", () => panes[0].zoom(1.5));
   $("farther").addEventListener("click", () => panes[0].zoom(1 / 1.5));
@@ -189,6 +213,7 @@ function build() {
     else if (state.hover >= 0) point(-1);
     else if (state.pin >= 0) pin(-1);
     else if (state.selection) select(null);
+    else if (tourStep >= 0) goTo(meta.tour.length);
   });
   restore();
 }

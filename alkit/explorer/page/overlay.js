@@ -34,8 +34,8 @@ function drawOverlay(pane) {
   if (state.stage >= 0) drawNow(context, pane);
   if (state.pin >= 0) {
     const near = neighboursOf(state.pin);
-    for (const j of near) line(context, pane, state.pin, j, theme.link);
-    for (const j of near) ring(context, pane, j, 5, theme.link, 1.5);
+    for (const j of near) line(context, pane, state.pin, j, theme.text);
+    for (const j of near) ring(context, pane, j, 5, theme.text, 1.5);
     ring(context, pane, state.pin, 9, theme.text, 2.5);
   }
   if (state.hover >= 0) {
@@ -44,19 +44,15 @@ function drawOverlay(pane) {
   }
 }
 
-// Circles around what was bought at this very stage: filled points alone are hard to find among 100,000.
+// Circles around what was bought at this very stage: filled points alone are hard to find among 100,000. They have the
+// colour of the point: the colour of text is left for what is looked at, pinned, or its neighbour.
 function drawNow(context, pane) {
   const bought = meta.purchases[state.strategy[pane.p]];
   const picks = bought?.picks[state.stage] ?? [];
   if (picks.length > 200) return;
-  context.lineWidth = 1.5;
-  context.strokeStyle = theme.text;
+  const { codes, entries } = pane.points;
   for (const i of picks) {
-    if (pane.points.marks[i] === HIDDEN) continue;
-    const [x, y] = pane.pixelOf(i);
-    context.beginPath();
-    context.arc(x, y, pointSize(pane.camera) * 1.1 + 2.5, 0, 2 * Math.PI);
-    context.stroke();
+    if (pane.points.marks[i] !== HIDDEN) ring(context, pane, i, pointSize(pane.camera) * 1.1 + 3, entries[codes[i]]?.colour ?? grey(), 2);
   }
 }
 

@@ -36,7 +36,8 @@ class Pane {
       this.menu("strategy", "Bought by", meta.purchases.map((bought) => bought.name),
         (value) => change({ strategy: replaced(state.strategy, p, value) }));
     }
-    this.element = h("div", { class: "pane" }, this.menus, this.canvas, this.overlay);
+    this.labels = h("div", { class: "labels", "aria-hidden": "true" });
+    this.element = h("div", { class: "pane" }, this.menus, this.canvas, this.overlay, this.labels);
     this.points = new Points(this.canvas);
     this.listen();
     new ResizeObserver(() => this.resize()).observe(this.element);
@@ -47,7 +48,7 @@ class Pane {
       onchange: () => chosen(Number(select.value)) },
       ...options.map((text, value) => h("option", { value }, text)));
     this[name] = select;
-    this.menus.append(h("label", {}, `${label} `, select));
+    this.menus.append(h("label", {}, h("span", {}, `${label} `), select));
   }
 
   get xy() {
@@ -209,6 +210,7 @@ class Pane {
     if (!this.w || this.element.hidden || !this.points.marks) return;
     this.points.draw({ ...this.camera, y: this.camera.y + 12 / this.camera.k }, this.glide, this.ratio, motion.share());
     drawOverlay(this);
+    placeLabels(this);
   }
 }
 

@@ -100,7 +100,7 @@ class Points {
   colour(codes, entries) {
     Object.assign(this, { codes, entries });
     const table = new Uint8Array(256 * 4);
-    for (let k = 0; k < 256; k++) table.set([...rgb(GREY), 0], 4 * k);
+    for (let k = 0; k < 256; k++) table.set([...rgb(grey()), 0], 4 * k);
     entries.forEach((entry, k) => table.set([...rgb(entry.colour), SYMBOL_NUMBERS[entry.symbol]], 4 * k));
     const { gl } = this;
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, 256, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, table);

@@ -11,44 +11,6 @@ function facts(i) {
   return list;
 }
 
-const histograms = new Map();
-
-function histogram(s) {
-  if (!histograms.has(s)) {
-    const bins = new Uint32Array(40);
-    const steps = arrayOf(`score${s}`);
-    for (let i = 0; i < N; i++) if (steps[i] !== meta.none.score) bins[Math.min(39, Math.floor((40 * steps[i]) / meta.scores[s].steps))]++;
-    histograms.set(s, bins);
-  }
-  return histograms.get(s);
-}
-
-// A score's histogram over the pool with a tick where this image lies. Heights are square roots: small bars stay seen.
-function tickedHistogram(s, i) {
-  const canvas = h("canvas", { class: "histogram", width: 160, height: 36, "aria-hidden": "true" });
-  const context = canvas.getContext("2d");
-  const bins = histogram(s);
-  const most = Math.sqrt(Math.max(...bins));
-  context.fillStyle = theme.bars;
-  bins.forEach((number, at) => {
-    const height = number ? Math.max(2, (34 * Math.sqrt(number)) / most) : 0;
-    context.fillRect(at * 4, 36 - height, 3, height);
-  });
-  const step = arrayOf(`score${s}`)[i];
-  if (step !== meta.none.score) {
-    context.fillStyle = theme.text;
-    context.fillRect(Math.min(157, (step / meta.scores[s].steps) * 158), 0, 3, 36);
-  }
-  return canvas;
-}
-
-function scoreList(i) {
-  if (!meta.scores.length) return null;
-  const rows = meta.scores.map((score, s) => h("div", { class: "score" },
-    h("span", {}, score.key), tickedHistogram(s, i), h("b", {}, readable(scoreOf(s, i)))));
-  return h("div", { class: "scores" }, ...rows);
-}
-
 // Who bought it and when, the first first; those who never did, in one line.
 function boughtList(i) {
   if (!meta.purchases.length) return null;
@@ -62,34 +24,38 @@ function boughtList(i) {
   return list;
 }
 
-// The card beside a point; on touch it has a button, because there is no click after a hover.
+// The card at a point: small, the rest is told when it is pinned. On touch it has a button: there is no click after a hover.
 function showCard(i, pane, touch) {
   const card = $("card");
   card.dataset.index = i;
   card.classList.toggle("touch", Boolean(touch));
+  const stage = state.stage >= 0 && meta.purchases.length ? stageOf[state.strategy[pane.p]][i] : -1;
+  const bought = stage >= 0 ? h("p", { class: "hint" }, stage ? `bought at stage ${stage}` : "in the initial set") : null;
   const more = touch ? h("button", { type: "button", class: "main", onclick: () => pin(i) }, "Pin, show neighbours") : null;
-  card.replaceChildren(h("div", { class: "head" }, imageOf(i), h("div", {}, h("h2", {}, `Image ${i}`), facts(i))));
-  card.append(...[scoreList(i), boughtList(i), more].filter(Boolean));
+  card.replaceChildren(...[h("div", { class: "head" }, imageOf(i), h("div", {}, h("h2", {}, `Image ${i}`), facts(i))), bought, more].filter(Boolean));
   card.hidden = false;
   placeCard(card, i, pane);
 }
 
-// Above the point, or below where there is no room; always inside the window.
+// Inside the map, below its menus; of the places around the point the one that covers fewest of what is pinned with its
+// neighbours. So it never lies on the details beside the map, nor on the controls around it.
 function placeCard(card, i, pane) {
   const box = pane.overlay.getBoundingClientRect();
-  const [px, py] = pane.pixelOf(i);
-  const [x, y] = [box.left + px, box.top + py];
-  const [w, height] = [card.offsetWidth, card.offsetHeight];
-  const [right, bottom] = [document.documentElement.clientWidth, window.innerHeight];
-  let left = x - w / 2;
-  let top = y - height - 18;
-  if (top < 6) top = y + 18;
-  if (top + height > bottom - 6) { // no room above or below: beside it
-    top = Math.max(6, bottom - 6 - height);
-    left = x + 20 + w < right ? x + 20 : x - w - 20;
-  }
-  card.style.left = `${Math.max(6, Math.min(left, right - w - 6))}px`;
-  card.style.top = `${top}px`;
+  const menus = pane.menus.getBoundingClientRect();
+  const [w, height, gap] = [card.offsetWidth, card.offsetHeight, 16];
+  const room = { left: Math.max(box.left, 0) + 6, top: Math.max(menus.bottom, 0) + 6,
+    right: Math.min(box.right, document.documentElement.clientWidth) - 6 - w, bottom: Math.min(box.bottom, window.innerHeight) - 6 - height };
+  const kept = (value, low, high) => Math.max(low, Math.min(value, high));
+  const onPage = (j) => pane.pixelOf(j).map((value, at) => value + (at ? box.top : box.left));
+  const [x, y] = onPage(i);
+  const others = state.pin < 0 ? [] : [state.pin, ...neighboursOf(state.pin)].map(onPage);
+  const places = [[x - w / 2, y - height - gap], [x - w / 2, y + gap], [x + gap, y - height / 2], [x - w - gap, y - height / 2],
+    [room.left, room.bottom], [room.right, room.bottom], [room.left, room.top], [room.right, room.top]]
+    .map(([left, top]) => [kept(left, room.left, room.right), kept(top, room.top, room.bottom)]);
+  const covers = ([left, top], [px, py], reach) => px > left - reach && px < left + w + reach && py > top - reach && py < top + height + reach;
+  const cost = (place) => (covers(place, [x, y], 10) ? 100 : 0) + others.filter((other) => covers(place, other, 6)).length;
+  const [left, top] = places.reduce((best, place) => (cost(place) < cost(best) ? place : best));
+  Object.assign(card.style, { left: `${left}px`, top: `${top}px` });
 }
 
 function hideCard() {
@@ -118,7 +84,7 @@ function showPinned() {
   place.replaceChildren(
     h("h2", {}, `Image ${i}, pinned`, close),
     h("div", { class: "head" }, imageOf(i, { class: "image large" }), facts(i)),
-    ...[scoreList(i), boughtList(i)].filter(Boolean),
+    ...[boughtList(i)].filter(Boolean),
   );
   if (!near.length) return;
   const head = meta.categories.length ? arrayOf("category0") : null;

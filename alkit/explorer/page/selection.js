@@ -93,12 +93,13 @@ function countTable(column, c, members) {
   for (const i of members) numbers.set(codes[i], (numbers.get(codes[i]) ?? 0) + 1);
   const rows = [...numbers].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, 12);
   const most = rows[0][1];
+  const own = state.by === `category:${c}`; // colours mean what they mean on the map, in one table alone
   const list = h("ul", { class: "counts", "data-column": column.key });
   for (const [code, number] of rows) {
     const none = code === meta.none.category;
     const fill_ = h("span", { class: "fill" });
     fill_.style.width = `${(100 * number) / most}%`;
-    fill_.style.background = none ? GREY : column.colours[code];
+    fill_.style.background = !own ? "var(--bars)" : none ? grey() : shade(column.colours[code]);
     list.append(h("li", { "data-count": number }, h("span", { class: "name" }, none ? "none" : column.names[code]),
       h("span", { class: "track" }, fill_), h("b", {}, count(number))));
   }

@@ -12,7 +12,15 @@ function buildStages() {
   const play = h("button", { type: "button", id: "play", class: "main", onclick: () => (playing ? stop() : start()) }, "Play");
   const slider = h("input", { type: "range", id: "stage", min: -1, max: lastStage(), step: 1, value: -1,
     "aria-label": "Stage", oninput: () => { stop(); change({ stage: Number(slider.value) }); } });
-  place.append(h("div", { class: "controls" }, play, slider, h("output", { id: "stage-text", for: "stage" })), h("div", { id: "bars" }));
+  place.append(h("div", { class: "controls" }, play, slider, h("output", { id: "stage-text", for: "stage" })),
+    h("ul", { class: "curves", id: "bars-key" }), h("div", { id: "bars" }));
+  new ResizeObserver(fitBars).observe($("bars"));
+}
+
+// The column whose parts the bars show: the one on the map, so that a colour means the same; else the first.
+function barColumn() {
+  const [kind, c] = state.by.split(":");
+  return kind === "category" && meta.categories[c].names.length <= 12 ? Number(c) : 0;
 }
 
 function start() {
@@ -36,19 +44,21 @@ function stageText() {
   return state.stage ? `Stage ${state.stage} of ${lastStage()}` : "Initial set, the same for all";
 }
 
-// What strategy p has bought up to the stage: its cost, its accuracy, and how many of each entry of the first column.
+// What strategy p has bought up to the stage: its cost, its accuracy, and how many of each entry of the bars' column.
 function soFar(p, stage) {
   const bought = meta.purchases[p];
   const last = Math.min(stage, bought.picks.length - 1);
   const picks = bought.picks.slice(0, last + 1).flat();
-  const parts = meta.categories.length ? meta.categories[0].names.map(() => 0) : [];
+  const c = barColumn();
+  const parts = meta.categories.length ? meta.categories[c].names.map(() => 0) : [];
   const now = parts.slice();
   if (parts.length) {
-    const codes = arrayOf("category0");
+    const codes = arrayOf(`category${c}`);
     for (const i of picks) if (codes[i] !== meta.none.category) parts[codes[i]]++;
     for (const i of bought.picks[stage] ?? []) if (codes[i] !== meta.none.category) now[codes[i]]++;
   }
-  return { cost: picks.length, accuracy: bought.accuracies[last], parts, now };
+  const none = parts.length ? picks.length - parts.reduce((a, b) => a + b, 0) : 0;
+  return { cost: picks.length, accuracy: bought.accuracies[last], parts, now, none };
 }
 
 function showStages() {
@@ -57,22 +67,39 @@ function showStages() {
   $("stage").setAttribute("aria-valuetext", stageText());
   $("stage-text").textContent = stageText();
   const shown = [...new Set(panes.filter((pane) => !pane.element.hidden).map((pane) => state.strategy[pane.p]))];
+  const key = state.stage >= 0 && meta.categories.length ? colouring(`category:${barColumn()}`, 0).entries.slice() : [];
+  if (key.length && shown.some((p) => soFar(p, state.stage).none)) key.push({ name: "none", symbol: "circle", colour: grey() });
+  $("bars-key").hidden = !key.length;
+  $("bars-key").replaceChildren(...key.map(({ name, symbol, colour }) => h("li", {}, symbolPicture(symbol, colour), h("span", { class: "name" }, name))));
   $("bars").replaceChildren(...(state.stage < 0 ? [] : shown.map((p) => bar(p, Math.max(...meta.purchases.map(
     (_, q) => soFar(q, state.stage).cost))))));
+  fitBars();
   showProgress();
 }
 
+// Each piece says as much as it has room for: number and name, the number, or nothing; its title says all.
+function fitBars() {
+  for (const piece of $("bars").querySelectorAll(".piece")) {
+    const text = piece.firstChild;
+    text.textContent = [piece.dataset.text, piece.dataset.text.split(" ")[0], ""].find((words) => {
+      text.textContent = words;
+      return text.offsetWidth <= piece.clientWidth;
+    }) ?? "";
+  }
+}
+
 function bar(p, most) {
-  const { cost, accuracy, parts, now } = soFar(p, state.stage);
-  const column = meta.categories[0];
-  const pieces = parts.map((number, k) => {
+  const { cost, accuracy, parts, now, none } = soFar(p, state.stage);
+  const column = meta.categories[barColumn()];
+  const piece = (number, name, colour, note) => {
     if (!number) return null;
-    const text = `${number} ${column.names[k]}`;
-    const piece = h("span", { class: "piece", title: `${text}, of these ${now[k]} at this stage` }, h("span", {}, text));
-    piece.style.flexGrow = number;
-    piece.style.background = column.colours[k];
-    return piece;
-  });
+    const text = /^\d/.test(name) ? `${number}` : `${number} ${name}`; // "19 5" would be read as one number
+    const made = h("span", { class: "piece", "data-text": text, title: `${column.key} ${name}: ${number}${note}` }, h("span", {}));
+    Object.assign(made.style, { flexGrow: number, background: colour, color: inkOn(colour) });
+    return made;
+  };
+  const pieces = parts.map((number, k) => piece(number, column.names[k], shade(column.colours[k]), `, of these ${now[k]} at this stage`));
+  if (none) pieces.push(piece(none, "none", grey(), ""));
   const strip = h("div", { class: "strip", role: "img", "aria-label": parts.map((number, k) => `${column.names[k]} ${number}`).join(", ") }, ...pieces);
   strip.style.width = `${(100 * cost) / most}%`;
   const numbers = `${count(cost)} looks${accuracy == null ? "" : `, ${percent(accuracy)} right`}`;
@@ -106,7 +133,8 @@ function showProgress() {
   const names = h("ul", { class: "curves" });
   for (const { p, points } of curves) {
     const bold = shown.includes(p);
-    const { colour, dashes, symbol } = meta.purchases[p];
+    const { dashes, symbol } = meta.purchases[p];
+    const colour = shade(meta.purchases[p].colour);
     const attributes = { points: points.map((xy) => at(xy).join(",")).join(" "), class: bold ? "curve bold" : "curve", stroke: colour };
     if (dashes) attributes["stroke-dasharray"] = dashes;
     picture.append(svg("polyline", attributes));

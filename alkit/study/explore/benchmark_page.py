@@ -10,8 +10,8 @@ import torch
 from alkit import acquisition, experiment, learners, rng
 from alkit.benchmarks import CATEGORIES
 from alkit.experiment import Cell
-from alkit.experiment.methods import cells_of
-from alkit.explorer import Purchases
+from alkit.experiment.methods import cells_of, paper_methods
+from alkit.explorer import Purchases, palette
 from alkit.explorer.page import check_path, write_spaces
 from alkit.explorer.projection import project
 from alkit.explorer.spaces import Space, aligned, nearest
@@ -20,12 +20,22 @@ from alkit.learners.representation import first_representation
 from alkit.store import sha256
 from alkit.study import tables
 from alkit.study.analysis import cost_tables
-from alkit.study.explore import replay
+from alkit.study.explore import replay, tour
 from alkit.study.figures.style import method_styles
 
+BEYOND = {  # strategies beyond the paper's that a page shows, on the learner `probe` -> their names
+    "cautious_coverage": "Cautious coverage",
+    "margin": "Margin",
+    "typiclust": "TypiClust",
+}
 NEIGHBOURS = 8
 LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
 NO_LABEL, LAST, PIXELS = "contrastive, no label yet", "contrastive, last stage", "raw pixels"
+
+
+def buyers(benchmark: str) -> list[str]:
+    """The methods whose purchases the page of `benchmark` shows: the paper's, and those `BEYOND` it."""
+    return [*paper_methods(benchmark), *(f"probe+{strategy}" for strategy in BEYOND)]
 
 
 def write_benchmark(
@@ -42,31 +52,36 @@ def write_benchmark(
 
     Features are those of the contrastive learner before any label (from the cache that runs share), beside raw pixels
     and, where a run of `contrastive+distance_cl+filter=off` is finished, its last features; scores and clusters those
-    after the initial set. Purchases are those of the finished runs among `methods` (default: the paper's), in the
-    colours of the figures; none are run here.
+    after the initial set. Purchases are those of the finished runs among `methods` (default: `buyers`), in the
+    colours of the figures; none are run here. A tour in three steps shows who buys the OoD images.
     ValueError for an unknown benchmark, profile or method; before any work for a `path` that no page can be written to.
     """
     check_path(path)
-    cells = cells_of(benchmark, profile, list(methods), seed, 1)
+    cells = cells_of(benchmark, profile, list(methods) or buyers(benchmark), seed, 1)
     done = [cell for cell in cells if experiment.finished(cell, root=root)]
     cell = Cell(benchmark, profile, "contrastive", "distance_cl", seed, auxiliary_filter=False)
     data, setting = experiment.benchmark_of(cell), experiment.setting_of(cell, root=root, progress=progress)
     purchases = [_bought(one, root, progress) for one in done]
-    styles = method_styles([bought.name for bought in purchases])
-    purchases = [replace(bought, style=styles[bought.name]) for bought in purchases]
+    styles = method_styles([bought.name for bought in purchases]) | palette.PAGE_METHOD_STYLE
+    papers = cost_tables.paper_names([bought.name for bought in purchases])
+    purchases = [
+        replace(bought, name=papers.get(bought.name, bought.name), style=styles[bought.name]) for bought in purchases
+    ]
     features = {NO_LABEL: first_representation(setting)[0].features("encoder")}
     if ours := [one for one in done if replay.is_replayable(one)]:
         features[LAST] = replay.last_features(ours[0], root=root)
     features[PIXELS] = data.pool.images_NCHW.reshape(len(data.pool), -1).astype(np.float32) / 255
+    table = _table(cell, data, setting)
     write_spaces(
         path,
         _spaces(features, cell, setting),
         data.pool.images_NCHW,
-        _table(cell, data, setting),
+        table,
         purchases=purchases,
         title=f"The feature space of {benchmark}",
         about=f"{len(data.pool):,} images of an unlabelled pool; profile {profile}, seed {seed}; "
         f"projection: {cell.recipe.projector.upper()}",
+        tour=tour.steps(data.pool, table, purchases),
     )
     return purchases
 
@@ -75,6 +90,8 @@ def _bought(cell: Cell, root: Path | None, progress: bool) -> Purchases:
     import pandas
 
     name = cost_tables.method(pandas.DataFrame([tables.about(cell)])).iloc[0]
+    if cell.learner == "probe" and not cell.options:
+        name = BEYOND.get(cell.strategy, name)
     bought = replay.read(cell, name, root=root)
     circular = replay.is_replayable(cell)
     return replay.with_circles(bought, cell, root=root, progress=progress) if circular else bought
