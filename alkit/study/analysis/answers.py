@@ -59,7 +59,7 @@ WAYS = ("one answer", "two that agree", "majority of 3", "Dawid-Skene of 3", "Ac
 
 
 @dataclass
-class Answering:
+class Spending:
     """A simulation of one way to spend answers: `rows` runs it. `way`: one of `WAYS`."""
 
     pool: Features
@@ -142,14 +142,14 @@ def unlearned(pool: Features, label_N: np.ndarray, seed: int, c: float, *, folds
     return probs_NC
 
 
-def answering(pool: Features, benchmark: Benchmark, seed: int, c: float) -> Iterator[dict]:
-    """Rows of `Answering.rows` for both kinds of errors, each of `LEVELS` (`share`: the mean of it), and every way."""
+def spending(pool: Features, benchmark: Benchmark, seed: int, c: float) -> Iterator[dict]:
+    """Rows of `Spending.rows` for both kinds of errors, each of `LEVELS` (`share`: the mean of it), and every way."""
     true_NJ = np.repeat(pool.true_N[:, None], len(ERRORS_J), 1)
     for errors, level in product(("symmetric", "votes"), LEVELS):
         said_NJ = crowd.answers_of(benchmark, level * ERRORS_J, errors=errors, seed=seed)
         for way in WAYS:
             people = crowd.Crowd(true_NJ if way == "no errors" else said_NJ, seed=seed)
-            for row in Answering(pool, people, way, seed, c).rows():
+            for row in Spending(pool, people, way, seed, c).rows():
                 yield {"errors": errors, "share": level * ERRORS_J.mean(), "way": way, **row}
 
 
@@ -322,7 +322,7 @@ def rows_of(kind: str, benchmark: str, profile: str, seed: int) -> Iterator[dict
     first = cells[0]
     pool, c = features_of(first), first.recipe.probe_c
     if kind == "crowd":
-        yield from answering(pool, benchmark_of(first), seed, c)
+        yield from spending(pool, benchmark_of(first), seed, c)
     elif kind == "testing":
         answers_N = initial_answers(first)
         probs_NC = Classifier(pool, answers_N, seed, 0, c).probs(pool.unit_ND)

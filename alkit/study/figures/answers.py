@@ -104,7 +104,7 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
 def per_answer(table: pd.DataFrame) -> go.Figure:
     """Test accuracy against the number of answers, for each way to spend them.
 
-    `table`: rows of `analysis.answers.answering`; a column for each kind of errors, a row for each share of them. Means
+    `table`: rows of `analysis.answers.spending`; a column for each kind of errors, a row for each share of them. Means
     over seeds at each stage, bands of a standard error.
     """
     kinds = [kind for kind in ERRORS if kind in set(table["errors"])]

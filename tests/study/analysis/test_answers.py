@@ -8,7 +8,7 @@ from conftest import tiny, tiny_benchmark
 from alkit.experiment import crowd, finish, initial_answers
 from alkit.labelling import estimate
 from alkit.study.analysis import answers
-from alkit.study.analysis.answers import Answering
+from alkit.study.analysis.answers import Spending
 from alkit.study.analysis.fixed_features import Classifier, Features, features_of
 
 BENCHMARK = tiny_benchmark()
@@ -47,7 +47,7 @@ def short(monkeypatch):
 def test_every_way_pays_for_each_answer_and_asks_nobody_twice(pool, short, way):
     said_NJ = crowd.answers_of(BENCHMARK, answers.ERRORS_J, errors="symmetric", seed=1)
     people = crowd.Crowd(said_NJ, seed=1)
-    rows = pd.DataFrame(Answering(pool, people, way, 1, 10.0).rows())
+    rows = pd.DataFrame(Spending(pool, people, way, 1, 10.0).rows())
     given_NJ = people.answers_NJ >= 0
     assert rows["answers"].iloc[-1] == people.cost == given_NJ.sum() and 60 <= people.cost < 65
     assert rows["images"].iloc[-1] == given_NJ.any(1).sum()
@@ -63,18 +63,18 @@ def test_every_way_pays_for_each_answer_and_asks_nobody_twice(pool, short, way):
         assert ((top == 2) | (per_image == 5)).all()
     else:
         assert 1 <= per_image.min() < per_image.max()
-    again = pd.DataFrame(Answering(pool, crowd.Crowd(said_NJ, seed=1), way, 1, 10.0).rows())
+    again = pd.DataFrame(Spending(pool, crowd.Crowd(said_NJ, seed=1), way, 1, 10.0).rows())
     pd.testing.assert_frame_equal(rows, again)
 
 
 def test_labels_learned_are_those_of_the_answers_and_wrong_ones_are_counted(pool, short):
     true_NJ = np.repeat(pool.true_N[:, None], 5, 1)
-    clean = pd.DataFrame(Answering(pool, crowd.Crowd(true_NJ, seed=1), "one answer", 1, 10.0).rows())
+    clean = pd.DataFrame(Spending(pool, crowd.Crowd(true_NJ, seed=1), "one answer", 1, 10.0).rows())
     assert (clean["wrong"] == 0).all()
     said_NJ = crowd.answers_of(BENCHMARK, np.full(5, 0.4), errors="symmetric", seed=1)
     found = {}
     for way in ("one answer", "majority of 3"):
-        found[way] = pd.DataFrame(Answering(pool, crowd.Crowd(said_NJ, seed=1), way, 1, 10.0).rows()).iloc[-1]
+        found[way] = pd.DataFrame(Spending(pool, crowd.Crowd(said_NJ, seed=1), way, 1, 10.0).rows()).iloc[-1]
     assert 0.25 < found["one answer"]["wrong"] < 0.55
     assert found["majority of 3"]["wrong"] < found["one answer"]["wrong"] - 0.05
     assert found["majority of 3"]["images"] == 20
