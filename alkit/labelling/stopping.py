@@ -108,7 +108,8 @@ def should_stop(looks_S: Sequence[int], accuracy_RS: np.ndarray, *, worth: float
     """Whether the next 100 looks will bring less than `worth` (a share), at the upper end of the interval.
 
     It must have been so at the stage before, too: who looks at every stage meets a lucky one. False while it cannot be
-    told. It can still be too early: 3 of 20 simulated sessions on MixCIFAR60 stopped 3 to 11 points below their end.
+    told. It can still be too early: one of five sessions on MixDigits, of seeds from 1000 on, stopped 7 points below
+    its end.
     """
     gains = [
         coming_gain(looks_S[:end], accuracy_RS[:, :end], level=level) for end in (len(looks_S), len(looks_S) - 1) if end

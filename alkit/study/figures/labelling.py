@@ -8,20 +8,20 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import PALETTE, TEXT
-from alkit.study.analysis.labelling import coverage
+from alkit.study.analysis.labelling import DEFAULT, KNOWN, coverage
 from alkit.study.figures.style import layout, transparent
 
-ESTIMATORS = {  # name, colour, symbol
-    "active": ("tests drawn where errors are likely", PALETTE[3], "star"),
-    "uniform": ("tests drawn uniformly", PALETTE[1], "diamond"),
-    "naive": ("bought labels, not weighted", PALETTE[11], "square"),
+SERIES = {  # (strategy, estimator): name, colour, symbol
+    (DEFAULT, "active"): (f"tests, {DEFAULT} (default)", PALETTE[3], "star"),
+    (KNOWN, "active"): (f"tests, {KNOWN}", PALETTE[1], "diamond"),
+    (KNOWN, "naive"): (f"what {KNOWN} asks, not weighted", PALETTE[11], "square"),
 }
 NAMES = {"mixdigits": "MixDigits", "mixmnist": "MixMNIST", "mixcifar60": "MixCIFAR60"}
 OFFSET = 4  # between the marks of one number of tests
 WANTED = (85, 95)
 
 
-def estimate_coverage(tables: Mapping[str, pd.DataFrame], *, test_every: int = 10) -> go.Figure:
+def estimate_coverage(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     """A column for each pool: above, how often the 90 % interval held the truth; below, how far the estimate was off.
 
     `tables`: rows of `analysis.labelling.checks` by pool, as its `read("estimates")` gives them. Bars above: 95 %
@@ -30,13 +30,12 @@ def estimate_coverage(tables: Mapping[str, pd.DataFrame], *, test_every: int = 1
     titles = [NAMES.get(name, name) for name in tables]
     fig = make_subplots(2, len(tables), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.07,
                         horizontal_spacing=0.05)  # fmt: skip
-    runs = set()
+    runs: dict[str, set] = {}
     for column, rows in enumerate(tables.values(), 1):
-        rows = rows[rows["test_every"] == test_every]
-        found = coverage(rows).loc[test_every]
-        runs |= set(found["runs"])
-        for place, (name, (label, colour, symbol)) in enumerate(ESTIMATORS.items()):
-            own = found.xs(name, level="estimator")
+        found = coverage(rows)
+        for place, ((strategy, name), (label, colour, symbol)) in enumerate(SERIES.items()):
+            own = found.xs((strategy, name), level=("strategy", "estimator"))
+            runs.setdefault(strategy, set()).update(own["runs"])
             x = own.index + OFFSET * (place - 1)
             style = dict(
                 mode="markers", name=label, legendgroup=name,
@@ -49,7 +48,7 @@ def estimate_coverage(tables: Mapping[str, pd.DataFrame], *, test_every: int = 1
                     showlegend=column == 1, hovertemplate="%{y:.1f} % of runs<extra>" + label + "</extra>", **style,
                 ), row=1, col=column,
             )  # fmt: skip
-            mine = rows[rows["estimator"] == name]
+            mine = rows[(rows["estimator"] == name) & (rows["strategy"] == strategy)]
             off = (100 * (mine["value"] - mine["truth"])).groupby(mine["tests"]).quantile([0.05, 0.5, 0.95]).unstack()
             fig.add_trace(
                 go.Scatter(
@@ -65,11 +64,13 @@ def estimate_coverage(tables: Mapping[str, pd.DataFrame], *, test_every: int = 1
     fig.update_yaxes(title_text="runs whose interval<br>holds the truth (%)", row=1, col=1)
     fig.update_yaxes(title_text="estimate less truth<br>(points)", row=2, col=1)
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.08, yanchor="bottom"))
-    count = f"{min(runs)}" if len(runs) == 1 else f"{min(runs)} to {max(runs)}"
+    count = " and ".join(
+        f"{min(some)}{f' to {max(some)}' if len(some) > 1 else ''} by {strategy}" for strategy, some in runs.items()
+    )
     return layout(
         fig,
         "Is the estimated accuracy honest?",
-        f"{count} simulated sessions a mark, one question in {test_every} a test; grey: 85 to 95 % of them<br>"
+        f"Simulated sessions a mark: {count}; one question in ten a test; grey: 85 to 95 %<br>"
         "truth: accuracy on all iD images of the pool, each by a classifier that did not learn it",
         620,
         top=150,
