@@ -9,7 +9,8 @@ each answer counts by how many images it stands for (Kossen et al. 2021, arXiv 2
   learned would say 1 to 4 points too much, and the images left over are easier than the pool.
 - Tests are learned like all answers. A test that is kept from the classifier leaves a hole, which the strategy fills
   with others like it: the classifier then knows more about tests than about what it was bought, and the estimate came
-  out too high. With tests that are learned it comes out a little low.
+  out too high. Learned tests give estimates within half a point of the truth on MixDigits and MixMNIST, and 3 points above it on MixCIFAR60, where half
+  of all images are told wrongly (figures/results/labelling-*.csv).
 
 What is estimated is thus the accuracy on images of the pool that were not learned. All functions are of arrays, without
 state.

@@ -72,8 +72,8 @@ def estimate_coverage(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "Is the estimated accuracy honest?",
         f"Simulated sessions a mark: {count}; one question in ten a test; grey: 85 to 95 %<br>"
         "truth: accuracy on all iD images of the pool, each by a classifier that did not learn it",
-        620,
-        top=150,
+        650,
+        top=180,
         left=85,
     )
 
