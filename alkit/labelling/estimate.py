@@ -8,9 +8,9 @@ each answer counts by how many images it stands for (Kossen et al. 2021, arXiv 2
 - An answer counts by a classifier that did not learn it (`out_of_fold`). The classifier's own word on what it has
   learned would say 1 to 4 points too much, and the images left over are easier than the pool.
 - Tests are learned like all answers. A test that is kept from the classifier leaves a hole, which the strategy fills
-  with others like it: the classifier then knows more about tests than about what it was bought, and the estimate came
-  out too high. Learned tests give estimates within half a point of the truth on MixDigits and MixMNIST, and 3 points above it on MixCIFAR60, where half
-  of all images are told wrongly (figures/results/labelling-*.csv).
+  with others like it: the classifier then knows more about tests than about what was bought, and the estimate came out
+  too high. Learned tests give estimates within half a point of the truth on MixDigits and MixMNIST, and 3 points above
+  it on MixCIFAR60, where half of the images are told wrongly (figures/results/labelling-*.csv).
 
 What is estimated is thus the accuracy on images of the pool that were not learned. All functions are of arrays, without
 state.
