@@ -53,9 +53,7 @@ lab: .venv/ready
 figures: .venv/ready
 	$(RUN) 01 02 03 04 $(ON) -p n_seeds $(SEEDS) -p publish true
 	$(RUN) 05 $(ON) -p n_seeds 20 -p n_toys 20 -p publish true
-	$(RUN) 06 $(ON) -p publish true
-	$(RUN) 07 $(ON) -p publish true
-	$(RUN) 09 $(ON) -p publish true
+	$(RUN) 06 07 09 $(ON) -p publish true
 	$(BIN)/python -m alkit table --benchmark $(BENCHMARK) --profile $(PROFILE) --committed
 
 # only outputs of cells tagged keep_output stay; counts and ids must, or nbval refuses them

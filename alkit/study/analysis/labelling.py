@@ -11,6 +11,7 @@ Committed are as many sessions as `runs` of `coverage` and `stopped` say; the co
 """
 
 import argparse
+import itertools
 import json
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
+from tqdm import tqdm
 
 from alkit import __version__, acquisition, learners, paths, rng
 from alkit.acquisition import NOT_ASKED, View
@@ -357,9 +359,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.pools) - set(PLACES)):
         parser.error(f"unknown pool {', '.join(unknown)}; name some of {', '.join(PLACES)}")
-    for kind in [arguments.only] if arguments.only else RUNS:
-        for name in arguments.pools or PLACES:
-            print(make(name, kind), flush=True)
+    kinds, names = [arguments.only] if arguments.only else RUNS, arguments.pools or PLACES
+    for kind, name in tqdm([*itertools.product(kinds, names)], unit="table"):
+        make(name, kind)
 
 
 if __name__ == "__main__":
