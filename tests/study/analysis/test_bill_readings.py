@@ -7,7 +7,7 @@ import torch
 from conftest import tiny
 from torch import nn
 
-from alkit import acquisition, experiment, learners
+from alkit import acquisition, experiment, learners, paths
 from alkit.acquisition.registry import STRATEGIES
 from alkit.study.analysis import bill_readings
 
@@ -93,3 +93,11 @@ def test_text_shows_the_papers_bills_and_every_reading(known):
     lines = bill_readings.text(table).splitlines()
     assert len(lines) == 1 + len(bill_readings.PAPER) + len(table)
     assert "32,738" in lines[2] and f"{table.cost.max():,}" in "".join(lines)
+
+
+def test_the_readme_quotes_the_table():
+    cost = pd.read_csv(bill_readings.file_of()).set_index(["reading", "strategy"])["cost"]
+    none = cost["filter by a net that never learned from junk", "least_confidence"]
+    open_ = cost["no filter, entropy over the K iD classes", "entropy_of_classes"]
+    readme = (paths.ROOT / "README.md").read_text()
+    assert f"come ({none:,} and {open_:,}, `laptop`, one seed)" in readme and open_ == cost.max()
