@@ -146,7 +146,7 @@ def row(reading: Reading, cell: experiment.Cell, records: list[dict]) -> dict:
     last = records[-1]
     paid = {name: last[name] for name in ("n_id", "n_ambiguous", "n_ood", "cost")}
     made = {name: last[name] for name in ("fingerprint", "device")}
-    about = {"profile": cell.profile, "seed": cell.seed, "version": __version__, **made}
+    about = {"benchmark": cell.benchmark, "profile": cell.profile, "seed": cell.seed, "version": __version__, **made}
     return {"reading": reading.words, "strategy": cell.strategy, **paid, "accuracy": last["accuracy"], **about}
 
 
