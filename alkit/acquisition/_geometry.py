@@ -17,6 +17,9 @@ from threadpoolctl import threadpool_limits
 CELLS = 2_000_000  # entries of a distance matrix that one thread holds at a time
 
 
+PART = 32  # of a stage's quota: as many picks are measured at a time where stages are large
+
+
 MINIBATCH_ABOVE = 2_000_000  # rows x clusters
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from alkit.acquisition._geometry import CELLS, by_chunks, k_means, nearest_squared, squared_distances, unit_rows
+from alkit.acquisition._geometry import CELLS, PART, by_chunks, k_means, nearest_squared, squared_distances, unit_rows
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import View
 from alkit.options import Range
@@ -14,9 +14,6 @@ TOP = 5  # ProbCover's paper draws among as many vertices of highest out-degree
 
 
 BLOCK = 512  # vertices whose out-degree is brought up to date at a time
-
-
-PART = 32  # of a stage's quota: as many picks are measured at a time
 
 
 HAIR = 1 - 1e-9  # keeps a sample at exactly the radius outside the ball, however its distance was rounded

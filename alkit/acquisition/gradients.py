@@ -5,16 +5,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from alkit.acquisition._geometry import CELLS, by_chunks, draw, k_means, rounds, unit_rows
+from alkit.acquisition._geometry import CELLS, PART, by_chunks, draw, k_means, rounds, unit_rows
 from alkit.acquisition.disagreement import flip_rate, inverse_gaps
 from alkit.acquisition.registry import strategy
 from alkit.acquisition.view import Head, View
 from alkit.options import Range
 
 CHUNK = 1024  # rows
-
-
-PART = 32  # of a stage's quota: as many picks are measured at a time; more, and more draws are in vain
 
 
 SAME = 1e-12  # squared distances, relative to the squared lengths, that rounding alone can make
