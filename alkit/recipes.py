@@ -178,6 +178,9 @@ QUOTAS_OF = {  # what differs from the family's recipe where a variant's pool ha
 }
 
 
+LONG_TAIL = {"mixcifar60": 0.4}  # of the quotas, where a long tail leaves that share of the iD images or less to buy
+
+
 SMOKE_STAGES = 2  # after the initial set
 
 
@@ -200,6 +203,9 @@ def recipe(benchmark: str, profile: str) -> Recipe:
             f"unknown profile {profile!r} of {family}{closest(profile, profiles)}; known: {', '.join(profiles)}"
         )
     found = replace(RECIPES[family, profile], **QUOTAS_OF.get(benchmark, {}))
+    if benchmark.endswith("-long_tail") and family in LONG_TAIL:
+        quotas = ("initial_id", "stage_id", "stop_id")
+        found = replace(found, **{name: round(LONG_TAIL[family] * getattr(found, name)) for name in quotas})
     if benchmark in QUOTAS_OF and profile == "smoke":
         found = replace(found, stop_id=found.initial_id + SMOKE_STAGES * found.stage_id)
     return found

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from alkit import paths
-from alkit.benchmarks import blur_check, harder_mixdigits, mixcifar60, mixdigits, mixmnist, own
+from alkit.benchmarks import blur_check, harder_mixdigits, mixcifar60, mixdigits, mixmnist, own, variants
 from alkit.benchmarks.pool import (
     AMBIGUOUS,
     CATEGORIES,
@@ -64,6 +64,7 @@ __all__ = [
     "provenance",
     "shortcut",
     "subpool",
+    "variants",
 ]
 ASSETS = catalogue.ASSETS
 SHORTCUT_IMAGES = 15_000  # of each kind, at most: the check takes 50 kB of memory an image
@@ -73,11 +74,15 @@ def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options
     """The benchmark called `name`, with `options` of its own (see the functions in `BENCHMARKS`).
 
     A name can carry the options: "mixcifar60-house_numbers-scenes-split3" is `ood=["house_numbers", "scenes"]` and
-    `split_seed=3` of mixcifar60, "mixdigits-id10" is `variant="id10"` of mixdigits. `share`: only that share of the
+    `split_seed=3` of mixcifar60, "mixdigits-id10" is `variant="id10"` of mixdigits; any name may end with one of
+    `variants.VARIANTS`, as in "mixmnist-long_tail". `share`: only that share of the
     pool (`subpool`), all of the test set. `folder` is where its files are: by default what ships with alkit for
     MixDigits, `paths.data_folder()` for the others. ValueError for an unknown name or option; StoreError for files that
     are missing or damaged: it says how to get them.
     """
+    whole, _, last = name.rpartition("-")
+    if whole and last in variants.VARIANTS:
+        return subpool(variants.VARIANTS[last](load(whole, folder=folder, **options)), share)
     family, *variant = name.split("-")
     if family not in BENCHMARKS:
         raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(BENCHMARKS))}")
@@ -85,7 +90,8 @@ def load(name: str, *, folder: Path | None = None, share: float = 1.0, **options
     if unknown := [option for option in options if option not in known]:
         raise ValueError(f"{family} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
     if variant and family not in NAMED:
-        raise ValueError(f"{family} has no variants, so there is no {name!r}; take {family!r}")
+        every = " or ".join(f"{family}-{one}" for one in variants.VARIANTS)
+        raise ValueError(f"{family} has no variants, so there is no {name!r}; take {family!r}, or its {every}")
     given = NAMED[family](variant) if variant else {}
     benchmark = BENCHMARKS[family](folder, **{**given, **options})
     if variant and not options and benchmark.name != name:

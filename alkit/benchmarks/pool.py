@@ -22,7 +22,7 @@ class Pool:
     """An unlabelled pool. Labels and categories are hidden from everything but the oracle; the arrays are read-only."""
 
     images_NCHW: np.ndarray  # uint8
-    labels_N: np.ndarray  # int64: 0..K-1, and K for every image that is not iD
+    labels_N: np.ndarray  # int64: 0..K-1, and K for what is not iD; below K in OoD: of a class to be declared later
     category_N: np.ndarray  # uint8: ID, AMBIGUOUS or OOD
     source_N: np.ndarray  # str: a key of `sources.catalogue.SOURCES`, or a name of your own
 

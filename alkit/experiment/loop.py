@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from alkit import __version__, acquisition, learners, rng
-from alkit.benchmarks import ID, Benchmark
+from alkit.benchmarks import ID, OOD, Benchmark
 from alkit.experiment import best_of
 from alkit.experiment.cell import Cell, benchmark_of, check
 from alkit.experiment.oracle import Oracle
@@ -145,7 +145,7 @@ class Loop:
         self.learner = learners.get(cell.learner)(self.setting, **cell.learner_options)
         self.oracle = Oracle(benchmark.pool)
         self.answers_N = np.full(len(self.images), acquisition.NOT_ASKED, dtype=np.int64)
-        self.counts = [0, 0, 0]
+        self.counts, self.declared = [0, 0, 0], False
         examined, self.initial_hash = initial_draw(cell, self.oracle)
         id_only = cell.initial == "paper" and not self.learner.pays_for_all
         self.initial = [i for i in examined if self.oracle.is_id(i)] if id_only else examined
@@ -171,6 +171,7 @@ class Loop:
             mine = [pick for pick in picks if pick["stage"] == row["stage"]]
             for pick in mine:
                 self._take(int(pick["index"]))
+            self._declare()
             free = int(row["stage"]) > 0 or self.cell.initial == "strategy"
             same_start = free or [int(pick["index"]) for pick in mine] == self.initial
             if not same_start or [int(row[k]) for k in KINDS] != self.counts:
@@ -197,6 +198,7 @@ class Loop:
                 shown = self.learner.show() if stage else self.learner.first_shown()
             with clock("choose"), threads(self.recipe.cpu_threads):
                 picks = self._buy(shown, stage)
+        self._declare()
         with clock("train"):
             self.learner.fit(self.answers_N.copy(), stage)
         with clock("extract"):
@@ -260,6 +262,17 @@ class Loop:
         self.answers_N[index] = self.benchmark.n_classes if answer.label is None else answer.label
         self.counts[answer.kind] += 1
         return answer.kind, "" if answer.label is None else answer.label
+
+    def _declare(self) -> None:
+        """Once half of the run's iD labels are there, the annotator makes classes of junk (`variants.new_class`)."""
+        recipe = self.recipe
+        if self.declared or self.counts[ID] < (recipe.initial_id + recipe.stop_id) / 2:
+            return
+        self.declared = True
+        for index, answer in self.oracle.declare(self.benchmark.n_classes).items():
+            self.answers_N[index] = answer.label
+            self.counts[OOD] -= 1
+            self.counts[answer.kind] += 1
 
     def _accuracies(self) -> dict[str, float]:
         """Share of the test images, all iD, whose class has the largest probability, of the K iD ones or of all K + 1.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from alkit.benchmarks import ID, Pool
+from alkit.benchmarks import ID, OOD, Pool
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Oracle:
     """Answers for the samples of one pool. Every sample shown to it costs 1, iD or not, and it is shown once."""
 
     def __init__(self, pool: Pool):
-        self._pool = pool
+        self._labels_N, self._kind_N = pool.labels_N, pool.category_N
         self._asked = np.zeros(len(pool.labels_N), dtype=bool)
 
     def ask(self, index: int) -> Answer:
@@ -43,17 +43,29 @@ class Oracle:
         if self._asked[index]:
             raise ValueError(f"position {index} was asked before; a strategy must yield each position once")
         self._asked[index] = True
-        kind = int(self._pool.category_N[index])
-        return Answer(int(self._pool.labels_N[index]) if kind == ID else None, kind)
+        return self._answer(index)
+
+    def _answer(self, index: int) -> Answer:
+        kind = int(self._kind_N[index])
+        return Answer(int(self._labels_N[index]) if kind == ID else None, kind)
+
+    def declare(self, n_classes: int) -> dict[int, Answer]:
+        """From now on, OoD images with a label below `n_classes` are iD; what becomes of the answers given so far.
+
+        The annotator has seen those images, so that it costs no look to name them again.
+        """
+        late_N = (self._kind_N == OOD) & (self._labels_N < n_classes)
+        self._kind_N = np.where(late_N, ID, self._kind_N)
+        return {index: self._answer(index) for index in np.flatnonzero(late_N & self._asked).tolist()}
 
     def is_id(self, index: int) -> bool:
         """Whether the sample is iD, without showing it to the annotator: for the experimenter's own bookkeeping."""
-        return bool(self._pool.category_N[index] == ID)
+        return bool(self._kind_N[index] == ID)
 
     def examine(self, stream: np.random.Generator, n_id: int) -> list[int]:
         """Positions in random order up to and with the `n_id`-th iD one: the draw of an initial set, not yet paid."""
         order = stream.permutation(len(self._asked))
-        found = np.cumsum(self._pool.category_N[order] == ID)
+        found = np.cumsum(self._kind_N[order] == ID)
         return order[: np.searchsorted(found, n_id) + 1].tolist()
 
     @property

@@ -31,12 +31,22 @@ AGAIN = {  # sweeps of version 0.2.0, and the committed tables that hold some of
 }
 
 
+VARIED = [f"{name}-{variant}" for name in ("mixdigits", CIFAR) for variant in benchmarks.variants.VARIANTS]
+
+
 def cells(name):
     return grid.cells(grid.read(FOLDER / f"{name}.yaml"))
 
 
 def test_every_committed_sweep_is_known_here():
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == {*SEEDS, "robustness", "beyond", "longer", *AGAIN}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {
+        *SEEDS,
+        "robustness",
+        "beyond",
+        "longer",
+        "variants",
+        *AGAIN,
+    }
 
 
 @pytest.mark.parametrize("name", AGAIN)
@@ -133,6 +143,15 @@ def test_robustness_can_be_planned_on_the_pools_themselves(tmp_path):
     kinds = {grid.without_seed(cell): cell for cell in cells("robustness")}
     made = plan.make(list(kinds.values()), tmp_path, torch.device("cpu"))
     assert len(made.todo) == 8 * 10 and len({one.benchmark.fingerprint for one in made.todo}) == 10
+
+
+def test_variants_are_tried_with_the_same_strategies_on_both_benchmarks():
+    own = {name: {(c.strategy, c.seed) for c in cells("variants") if c.benchmark == name} for name in VARIED}
+    assert {c.benchmark for c in cells("variants")} == set(VARIED)
+    assert all(
+        {strategy for strategy, _ in found} == {strategy for strategy, _ in own[VARIED[0]]} for found in own.values()
+    )
+    assert [len({seed for _, seed in own[name]}) for name in VARIED] == [11, 11, 5, 5]
 
 
 def test_the_longer_schedule_changes_nothing_but_the_schedule_of_the_methods_on_the_heat_map():
