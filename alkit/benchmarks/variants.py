@@ -3,7 +3,7 @@
 | variant | pool | what is hard |
 |---|---|---|
 | `long_tail` | the largest class keeps all of its images, the smallest a tenth; junk as before | rare classes |
-| `new_class` | images of the last tenth of the classes are OoD to the annotator for half of a run | junk becomes a class |
+| `new_class` | the last tenth of the classes is OoD to the annotator for half of a run | junk becomes a class |
 
 The benchmark's name ends with the variant: "mixdigits-long_tail". The test set stays whole, all classes alike.
 """

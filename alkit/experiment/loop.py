@@ -269,10 +269,10 @@ class Loop:
         if self.declared or self.counts[ID] < (recipe.initial_id + recipe.stop_id) / 2:
             return
         self.declared = True
-        for index, answer in self.oracle.declare(self.benchmark.n_classes).items():
-            self.answers_N[index] = answer.label
+        for index, label in self.oracle.declare(self.benchmark.n_classes).items():
+            self.answers_N[index] = label
             self.counts[OOD] -= 1
-            self.counts[answer.kind] += 1
+            self.counts[ID] += 1
 
     def _accuracies(self) -> dict[str, float]:
         """Share of the test images, all iD, whose class has the largest probability, of the K iD ones or of all K + 1.

@@ -43,20 +43,17 @@ class Oracle:
         if self._asked[index]:
             raise ValueError(f"position {index} was asked before; a strategy must yield each position once")
         self._asked[index] = True
-        return self._answer(index)
-
-    def _answer(self, index: int) -> Answer:
         kind = int(self._kind_N[index])
         return Answer(int(self._labels_N[index]) if kind == ID else None, kind)
 
-    def declare(self, n_classes: int) -> dict[int, Answer]:
-        """From now on, OoD images with a label below `n_classes` are iD; what becomes of the answers given so far.
+    def declare(self, n_classes: int) -> dict[int, int]:
+        """From now on, OoD images with a label below `n_classes` are iD; the labels of those that were shown before.
 
-        The annotator has seen those images, so that it costs no look to name them again.
+        The annotator has seen these, so that it costs no look to name them again.
         """
         late_N = (self._kind_N == OOD) & (self._labels_N < n_classes)
         self._kind_N = np.where(late_N, ID, self._kind_N)
-        return {index: self._answer(index) for index in np.flatnonzero(late_N & self._asked).tolist()}
+        return {index: int(self._labels_N[index]) for index in np.flatnonzero(late_N & self._asked).tolist()}
 
     def is_id(self, index: int) -> bool:
         """Whether the sample is iD, without showing it to the annotator: for the experimenter's own bookkeeping."""

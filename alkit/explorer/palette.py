@@ -2,8 +2,9 @@
 
 import colorsys
 
-TEXT, FAINT = "#7a7a7a", "rgba(122,122,122,0.28)"  # TEXT: at least 4:1 on white and on #0d1117
-GREY = "#8a8f98"  # of images without a category, without a score, not bought
+GROUND, INK = "#ffffff", "#1f2328"  # of figures, which have a white ground on every page; INK: their texts
+TEXT, FAINT = "#59636e", "rgba(122,122,122,0.28)"  # of lines that are no data: references, axes; and of grids
+GREY = "#8a8f98"  # of images without a category, without a score, not bought; of methods that are not highlighted
 RAMP = (
     "#2a6fdb",
     "#7b5cd6",
@@ -27,21 +28,21 @@ KIND_STYLE = (  # of images in one stage of Distance(CL), numbered as in `purcha
     ("bought outside", "#0d8f5b", "diamond"),
 )
 
-METHOD_STYLE = {  # colour, dash, symbol
-    "Random": ("#779988", "dot", "circle"),
-    "Least confidence": ("#0066aa", "dash", "square"),
-    "Entropy": ("#7722ff", "dashdot", "triangle-up"),
-    "DDU": ("#bb77dd", "longdash", "cross"),
-    "DDU (spectral norm)": ("#cc3311", "12px,3px,3px,3px,3px,3px", "hexagon"),
-    "Random(CL)": ("#bb1166", "longdashdot", "diamond"),
-    "Distance(CL)": ("#ff5511", "solid", "star"),
+METHOD_STYLE = {  # colour, dash, symbol of the methods that most figures show; on dark pages by `on_dark`
+    "Random": ("#668888", "dot", "circle"),
+    "Least confidence": ("#0000aa", "dash", "square"),
+    "Entropy": ("#6644ff", "dashdot", "triangle-up"),
+    "DDU": ("#0066aa", "longdash", "cross"),
+    "DDU (spectral norm)": ("#660044", "12px,3px,3px,3px,3px,3px", "hexagon"),
+    "Random(CL)": ("#882200", "longdashdot", "diamond"),
+    "Distance(CL)": ("#ee4400", "20px,3px", "star"),
+    "Cautious coverage": ("#aa0066", "solid", "pentagon"),
+    "Margin": ("#004400", "6px,2px", "triangle-down"),
+    "TypiClust": ("#7a00b3", "16px,4px,4px,4px", "x"),
+    "BADGE": ("#ee00ff", "10px,3px,2px,3px,2px,3px", "triangle-left"),
 }
 
-PAGE_METHOD_STYLE = {  # on pages alone, whose ground is known: no ten colours differ enough on white and dark at once
-    "Cautious coverage": ("#00552b", "solid", "pentagon"),
-    "Margin": ("#3d2b00", "2px,2px", "triangle-down"),
-    "TypiClust": ("#1a1a80", "16px,4px,4px,4px", "x"),
-}
+HIGHLIGHTED = ("Cautious coverage", "Distance(CL)", "Margin", "BADGE", "TypiClust", "Random")  # where there are many
 
 PALETTE = (
     "#226699",
@@ -74,10 +75,17 @@ ON_DARK = 5.0  # contrast to a page in its dark theme, at least
 PALER = {  # what would be like another one there
     "#ff44cc": "#ffb0e8",
     "#7788ff": "#c3caff",
-    "#bb77dd": "#e0bff2",
-    "#00552b": "#7df0a5",
-    "#3d2b00": "#fff3c4",
-    "#1a1a80": "#9fd0ff",
+    "#668888": "#799a92",
+    "#0000aa": "#7d92d4",
+    "#6644ff": "#977fff",
+    "#0066aa": "#05d7ff",
+    "#660044": "#ff8ff5",
+    "#882200": "#f5d0b8",
+    "#ee4400": "#ff6205",
+    "#aa0066": "#ff5290",
+    "#004400": "#aaff8f",
+    "#7a00b3": "#e352ff",
+    "#ee00ff": "#ffccfc",
 }
 
 

@@ -89,7 +89,7 @@ const SHAPES = {
   x: "M3 5l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z",
   star: "M8 1.5l1.9 4.4 4.7.4-3.6 3.1 1.1 4.6-4.1-2.5-4.1 2.5 1.1-4.6-3.6-3.1 4.7-.4z",
   "triangle-down": "M8 13.5l6-10.5h-12z", hexagon: "M8 2l5.2 3v6l-5.2 3-5.2-3v-6z",
-  pentagon: "M8 2l5.8 4.3-2.2 6.8h-7.2l-2.2-6.8z",
+  pentagon: "M8 2l5.8 4.3-2.2 6.8h-7.2l-2.2-6.8z", "triangle-left": "M2.5 8l10.5-6v12z",
 };
 
 function symbolPicture(symbol, colour) {

@@ -7,7 +7,6 @@ ignores the order of the rows and leaves its argument alone. With one seed a sta
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -16,6 +15,8 @@ import pandas as pd
 from alkit import acquisition
 from alkit.experiment.methods import UNFILTERED
 from alkit.study import tables
+from alkit.study.analysis import display_names
+from alkit.study.analysis.display_names import PAPER_METHODS
 
 NEEDED = tuple(name for name in tables.COLUMNS if name not in ("accuracy_k1", "device", "version"))
 
@@ -23,17 +24,6 @@ NEEDED = tuple(name for name in tables.COLUMNS if name not in ("accuracy_k1", "d
 ACCURACIES = {  # columns that hold an accuracy -> in words
     "accuracy": "over the K iD classes",
     "accuracy_k1": "over all K + 1 outputs",
-}
-
-
-PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), arXiv 2303.14433
-    ("random", "supervised"): "Random",
-    ("least_confidence", "supervised"): "Least confidence",
-    ("entropy", "supervised"): "Entropy",
-    ("ddu", "supervised"): "DDU",
-    ("ddu", "supervised_sn"): "DDU (spectral norm)",
-    ("random_cl", "contrastive"): "Random(CL)",
-    ("distance_cl", "contrastive"): "Distance(CL)",
 }
 
 
@@ -46,9 +36,6 @@ FAMILIES = {  # of strategies, as tables and figures head their groups
 }
 
 
-LEARNER = re.compile(r"[^,(]+(, \w+(?:\([^)]*\))?)(?=,|$)")  # of a method's name, with the comma before it
-
-
 BOUGHT = ("n_id", "n_ambiguous", "n_ood")
 
 
@@ -56,7 +43,7 @@ PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
 
 
 def method(df: pd.DataFrame) -> pd.Series:
-    """The display name of each row's method: the paper's, or "strategy, learner"; then options that are not default.
+    """What code calls the method of each row (shown as `display_names` has it): the paper's name, or "strategy, learner"; then options that are not default.
 
     A learner's options stand with it, "margin, probe(auxiliary=all)"; the paper's names have all options behind them.
     A run without the auxiliary filter says "filter=off". Where the table mixes initial protocols, or changes of the
@@ -124,13 +111,6 @@ def paper_names(methods: Iterable[str]) -> dict[str, str]:
         if own := next((one for one in (unfiltered, name) if one in there), None):
             found[own] = name
     return found
-
-
-def without_learner(names: Iterable[str]) -> list[str]:
-    """The names of methods without the learner, where it is the same for all, and without "initial=shared"."""
-    names = [name.removesuffix(", initial=shared") for name in names]
-    learners = {found[1] if (found := LEARNER.match(name)) else "" for name in names}
-    return [name.replace(learners.copy().pop(), "", 1) for name in names] if len(learners) == 1 else names
 
 
 def learners_note(df: pd.DataFrame) -> str:
@@ -242,13 +222,19 @@ def accuracy_by_outputs(df: pd.DataFrame) -> pd.DataFrame:
 def accuracy_by_outputs_text(df: pd.DataFrame) -> str:
     """`accuracy_by_outputs` as aligned plain text, with a note where methods have different learners."""
     table = accuracy_by_outputs(df)
-    head = ["Method", "Accuracy over K (%)", "over K + 1 (%)", "Difference"]
+    head = [_head(table), "Accuracy over K (%)", "over K + 1 (%)", "Difference"]
     columns = [
-        list(table.index),
+        list(display_names.methods(table.index).values()),
         *([f"{value:.2f}" for value in table[column]] for column in ("over_k", "over_k1")),
         [f"{value:+.2f}" for value in table["difference"]],
     ]
     return _noted(aligned(head, columns, list(table["family"])), df)
+
+
+def _head(table: pd.DataFrame) -> str:
+    """The head of the column of methods; where all have the same learner, it is named here and nowhere else."""
+    learners = {display_names.learner(name) for name in table.index}
+    return f"Method, on {learners.pop()}" if len(learners) == 1 else "Method"
 
 
 def _noted(text: str, df: pd.DataFrame) -> str:
@@ -284,8 +270,8 @@ def table2_text(df: pd.DataFrame) -> str:
     """
     table = table2(df)
     ranked = (table["family"] != "reference").to_numpy()
-    head = ["Method", "Accuracy (%)", "Cost (samples)", "Cost / accuracy", "Seeds"]
-    columns = [list(table.index)]
+    head = [_head(table), "Accuracy (%)", "Cost (samples)", "Cost / accuracy", "Seeds"]
+    columns = [list(display_names.methods(table.index).values())]
     for column, digits, best in (("accuracy", 2, "max"), ("cost", 0, "min"), ("cost_per_accuracy", 2, "min")):
         mean, sd = table[f"{column}_mean"], table[f"{column}_sd"]
         marks = np.where(ranked & (mean == getattr(mean[ranked], best)()), "*", " ")
@@ -328,6 +314,11 @@ def composition(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def seconds(df: pd.DataFrame) -> pd.DataFrame:
-    """Seconds that one whole run took per phase (summed over its stages), mean over seeds; index `method`."""
-    runs = prepared(df).groupby(["method", "seed"], sort=False)[list(PHASES)].sum()
+    """Seconds of one run per phase (summed over its stages), mean over seeds; index `method`.
+
+    Without the first training: the runs of a seed share it, so that it is on the clock of one of them alone.
+    """
+    table = prepared(df)
+    table.loc[table["stage"] == 0, "train_seconds"] = 0.0
+    runs = table.groupby(["method", "seed"], sort=False)[list(PHASES)].sum()
     return runs.groupby("method", sort=False).mean()

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from alkit import rng
-from alkit.study.analysis import cost_tables, curves
+from alkit.study.analysis import cost_tables, curves, display_names
 
 LEVEL = 0.05  # of every test of the study
 
@@ -240,9 +240,10 @@ def differences_text(found: pd.DataFrame, baseline: str, number: str = "area") -
 
     Methods of another learner than the baseline are named.
     """
-    head = [f"{number} minus {baseline}'s", "Mean", "95 % interval", "p", "p (Holm)", "Seeds"]
+    shown = display_names.methods([*found.index, baseline])
+    head = [f"{number} minus {shown[baseline]}'s", "Mean", "95 % interval", "p", "p (Holm)", "Seeds"]
     columns = [
-        list(found.index),
+        [shown[name] for name in found.index],
         [f"{mean:+.2f}" for mean in found["mean"]],
         [f"{low:+.2f} to {high:+.2f}" for low, high in zip(found["low"], found["high"], strict=True)],
         *([f"{p:.2g}" for p in found[column]] for column in ("p", "p_holm")),
@@ -254,10 +255,11 @@ def differences_text(found: pd.DataFrame, baseline: str, number: str = "area") -
 
 def learner_note(found: pd.DataFrame, baseline: str) -> str:
     """A sentence that names the methods of `differences` with another learner than the baseline; "" for none."""
-    names = list(found.index[~found["same_learner"]])
+    shown = display_names.methods([*found.index, baseline])
+    names = [shown[name] for name in found.index[~found["same_learner"]]]
     if not names:
         return ""
-    return f"Of another learner than {baseline}, so that a difference may be the learner's: {', '.join(names)}."
+    return f"Of another learner than {shown[baseline]}, so that a difference may be the learner's: {', '.join(names)}."
 
 
 def seeds_note(n_seeds: int, n_methods: int, *, alpha: float = LEVEL) -> str:

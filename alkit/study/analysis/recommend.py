@@ -6,7 +6,7 @@
 import numpy as np
 import pandas as pd
 
-from alkit.study.analysis import cost_tables, paired_differences
+from alkit.study.analysis import cost_tables, display_names, paired_differences
 from alkit.study.analysis.claims import difference_text, number_text
 from alkit.study.analysis.paired_differences import LEVEL
 
@@ -46,17 +46,19 @@ def answers(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 def answers_text(found: pd.DataFrame, baseline: str, *, most: int = 6) -> str:
     """`answers` as a Markdown table; at most `most` of the methods that are level with the best by name."""
-    lines = [f"| you want | use | it gives | {baseline} gives | not told apart from it |", "|---|---|---|---|---|"]
+    every = [*found["method"], *(name for level in found["level"] for name in level), baseline]
+    shown = display_names.methods(every)
+    lines = [f"| you want | use | it gives | {shown[baseline]} gives | not told apart from it |", "|---|---|---|---|---|"]
     for number, row in found.iterrows():
         gain = (
             "" if np.isnan(row["low"]) else f" ({difference_text(number, row['difference'], row['low'], row['high'])})"
         )
         level = row["level"]
-        names = ", ".join(f"`{name}`" for name in level[:most]) + (
+        names = ", ".join(shown[name] for name in level[:most]) + (
             f" and {len(level) - most} more" * (len(level) > most)
         )
         given, usual = (number_text(number, row[column]) for column in ("mean", "baseline_mean"))
-        lines.append(f"| {WANTED[number]} | **`{row['method']}`** | {given}{gain} | {usual} | {names or 'none'} |")
+        lines.append(f"| {WANTED[number]} | **{shown[row['method']]}** | {given}{gain} | {usual} | {names or 'none'} |")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from alkit import acquisition, experiment, learners, rng
 from alkit.benchmarks import CATEGORIES
 from alkit.experiment import Cell
 from alkit.experiment.methods import cells_of, paper_methods
-from alkit.explorer import Purchases, palette
+from alkit.explorer import Purchases
 from alkit.explorer.page import check_path, write_spaces
 from alkit.explorer.projection import project
 from alkit.explorer.spaces import Space, aligned, nearest
@@ -21,13 +21,9 @@ from alkit.store import sha256
 from alkit.study import tables
 from alkit.study.analysis import cost_tables
 from alkit.study.explore import replay, tour
-from alkit.study.figures.style import method_styles
+from alkit.study.figures.style import method_styles, strategy_names
 
-BEYOND = {  # strategies beyond the paper's that a page shows, on the learner `probe` -> their names
-    "cautious_coverage": "Cautious coverage",
-    "margin": "Margin",
-    "typiclust": "TypiClust",
-}
+BEYOND = ("cautious_coverage", "margin", "typiclust")  # strategies past the paper's that a page shows, on the probe
 NEIGHBOURS = 8
 LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
 NO_LABEL, LAST, PIXELS = "contrastive, no label yet", "contrastive, last stage", "raw pixels"
@@ -62,11 +58,9 @@ def write_benchmark(
     cell = Cell(benchmark, profile, "contrastive", "distance_cl", seed, auxiliary_filter=False)
     data, setting = experiment.benchmark_of(cell), experiment.setting_of(cell, root=root, progress=progress)
     purchases = [_bought(one, root, progress) for one in done]
-    styles = method_styles([bought.name for bought in purchases]) | palette.PAGE_METHOD_STYLE
-    papers = cost_tables.paper_names([bought.name for bought in purchases])
-    purchases = [
-        replace(bought, name=papers.get(bought.name, bought.name), style=styles[bought.name]) for bought in purchases
-    ]
+    names = [bought.name for bought in purchases]
+    styles, shown = method_styles(names), strategy_names(names)
+    purchases = [replace(bought, name=shown[bought.name], style=styles[bought.name]) for bought in purchases]
     features = {NO_LABEL: first_representation(setting)[0].features("encoder")}
     if ours := [one for one in done if replay.is_replayable(one)]:
         features[LAST] = replay.last_features(ours[0], root=root)
@@ -90,8 +84,6 @@ def _bought(cell: Cell, root: Path | None, progress: bool) -> Purchases:
     import pandas
 
     name = cost_tables.method(pandas.DataFrame([tables.about(cell)])).iloc[0]
-    if cell.learner == "probe" and not cell.options:
-        name = BEYOND.get(cell.strategy, name)
     bought = replay.read(cell, name, root=root)
     circular = replay.is_replayable(cell)
     return replay.with_circles(bought, cell, root=root, progress=progress) if circular else bought

@@ -4,6 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
+
+from alkit.explorer.palette import INK, TEXT
+from alkit.study.figures.style import transparent
 
 PLACES = {  # where a text stands: its shift from the mark, in the text's own width and in lines
     "middle right": (0.62, 0),
@@ -56,6 +60,52 @@ def text_positions(
     return spots
 
 
+def name_marks(
+    fig: go.Figure,
+    at: pd.DataFrame,
+    names: Sequence[str],
+    colours: Sequence[str],
+    across: tuple[float, float],
+    up: tuple[float, float],
+    size: tuple[float, float],
+    *,
+    lines: Sequence[np.ndarray] = (),
+    bold: Sequence[bool] = (),
+    font: int = 11,
+) -> None:
+    """Write a name near each mark of `at` (columns x, y, in the units of the axes), with a line that leads to it.
+
+    `across` and `up`: the ends of the axes; `size`: of their area in pixels; `colours`: of the lines; `lines`: points
+    (P, 2) of level and upright lines that names keep off.
+    """
+    low_2, side_2 = np.array([across[0], up[0]]), np.array([across[1] - across[0], up[1] - up[0]])
+
+    def pixel(points_P2) -> np.ndarray:
+        return (np.asarray(points_P2, float) - low_2) / side_2 * size
+
+    marks_N2 = pixel(at[["x", "y"]].to_numpy())
+    paths = [pixel(line) for line in lines]
+    pieces = [np.concatenate([np.minimum(p[:-1], p[1:]), np.maximum(p[:-1], p[1:])], axis=1) for p in paths]
+    kept_L4 = np.concatenate(pieces) if pieces else None
+    shift_N2 = led_labels(*marks_N2.T, names, *size, lines_L4=kept_L4, letter=0.55 * font, height_of_text=font + 2)
+    for i, (right, above) in enumerate(shift_N2):
+        strong = bool(bold) and bold[i]
+        fig.add_annotation(
+            x=at["x"].iloc[i],
+            y=at["y"].iloc[i],
+            ax=right,
+            ay=-above,
+            text=f"<b>{names[i]}</b>" if strong else names[i],
+            font=dict(size=font, color=INK if strong or not bold else TEXT),
+            name="mark",
+            arrowhead=0,
+            arrowwidth=0.8,
+            arrowcolor=transparent(colours[i], 0.7),
+            standoff=5,
+            borderpad=1,
+        )
+
+
 def led_labels(
     across_N: np.ndarray,
     up_N: np.ndarray,
@@ -65,6 +115,7 @@ def led_labels(
     *,
     lines_L4: np.ndarray | None = None,
     letter: float = 6.0,
+    height_of_text: float = LETTER_HEIGHT,
 ) -> np.ndarray:
     """Shifts (N, 2), in pixels, from each mark to the middle of its name: near, but on no other name and no mark.
 
@@ -74,7 +125,7 @@ def led_labels(
     can make way for the last.
     """
     marks_N2, n = np.stack([across_N, up_N], axis=1).astype(float), len(names)
-    half_N2 = np.stack([[letter * len(name) / 2 for name in names], np.full(n, LETTER_HEIGHT / 2)], axis=1)
+    half_N2 = np.stack([[letter * len(name) / 2 for name in names], np.full(n, height_of_text / 2)], axis=1)
     turn = np.arange(0, 2 * np.pi, np.pi / 12)
     ring_R = np.arange(10.0, 190.0, 9.0)
     direction_T2 = np.stack([np.cos(turn), np.sin(turn)], axis=1)
