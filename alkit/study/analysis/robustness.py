@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from alkit import benchmarks, recipes
-from alkit.benchmarks import harder_mixdigits
+from alkit.benchmarks import harder_mixdigits, variants
 from alkit.store import StoreError
 from alkit.study.analysis import cost_tables, paired_differences
 from alkit.study.tables import COLUMNS, label, read_results, results_file
@@ -47,6 +47,19 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
     return {**found, **{case(table): table for table in tables}}
 
 
+def read_variants(folder: Path, *, profile: str = "laptop", name: str = "variants") -> dict[str, pd.DataFrame]:
+    """The tables of `notebooks/sweeps/variants.yaml` below `folder` by `case`; StoreError where there is none."""
+    pools = [f"{pool}-{variant}" for variant in variants.VARIANTS for pool in WHOLE]
+    there = [pool for pool in pools if results_file(folder, pool, profile, name).exists()]
+    if not there:
+        raise StoreError(
+            f"there is no result table of a long tail or a class that comes late below {folder}; make them: "
+            f"python -m alkit sweep notebooks/sweeps/variants.yaml --name {name}"
+        )
+    tables = [read_results(folder, pool, profile, name) for pool in there]
+    return {case(table): table for table in tables}
+
+
 def _whole(folder: Path, benchmark: str, profile: str, methods: set[str]) -> pd.DataFrame:
     """Runs of `methods` at their defaults on the probe, those that bought their first labels among them, if any."""
     parts = [pd.DataFrame(columns=list(COLUMNS))]
@@ -69,9 +82,13 @@ def case(df: pd.DataFrame) -> str:
         raise ValueError(f"a case is one benchmark, profile and recipe; got {kinds} with the changes {sorted(changes)}")
     (benchmark, profile), changed = kinds[0], json.loads(changes.pop())
     recipe = recipes.recipe(benchmark, profile)
-    words = (
-        [harder_mixdigits.WORDS.get(benchmark.partition("-")[2], benchmark)] if "-" in benchmark or not changed else []
-    )
+    base, _, end = benchmark.rpartition("-")
+    if end in variants.WORDS:
+        words = [WHOLE.get(base, base).partition(" (")[0], variants.WORDS[end]]
+    elif "-" in benchmark or not changed:
+        words = [harder_mixdigits.WORDS.get(benchmark.partition("-")[2], benchmark)]
+    else:
+        words = []
     for name, value in changed.items():
         early = f"features after {100 * value / recipe.con_first_epochs:.0f} % of the schedule"
         words.append(early if name == "con_first_epochs" else f"{name}={value}")

@@ -152,6 +152,11 @@ EARLY = '{"changes": {"con_first_epochs": 3}}'
         (dict(benchmark="mixdigits-id10"), "10 % iD: 72 iD, 324 ambiguous, 324 OoD"),
         (dict(benchmark="mixdigits-near_ood"), "near-OoD (K = 5): 650 iD, 58 ambiguous, 647 OoD"),
         (dict(benchmark="mixdigits"), "mixdigits: 1,297 iD, 324 ambiguous, 324 OoD"),
+        (dict(benchmark="mixdigits-long_tail"), "MixDigits, long tail: 532 iD, 324 ambiguous, 324 OoD"),
+        (
+            dict(benchmark="mixdigits-near_ood-new_class"),
+            "mixdigits-near_ood, a class comes late: 519 iD, 58 ambiguous, 778 OoD",
+        ),
         (
             dict(benchmark="mixdigits", options=EARLY),
             "features after 5 % of the schedule: 1,297 iD, 324 ambiguous, 324 OoD",
@@ -164,6 +169,15 @@ EARLY = '{"changes": {"con_first_epochs": 3}}'
 )
 def test_case_is_named_in_words_with_what_the_pool_holds(given, expected):
     assert robustness.case(rows("random", [20, 40], [0.5, 0.7], **{"profile": "laptop", **given})) == expected
+
+
+def test_tables_of_variants_are_read_by_case(df, tmp_path):
+    with pytest.raises(StoreError, match="python -m alkit sweep notebooks/sweeps/variants.yaml --name variants"):
+        robustness.read_variants(tmp_path)
+    for benchmark in ("mixdigits-new_class", "mixdigits-long_tail", "mixdigits-id90"):
+        tables.write_results(df.assign(benchmark=benchmark, profile="laptop", options="{}"), tmp_path, "variants")
+    words = [name.partition(":")[0] for name in robustness.read_variants(tmp_path)]
+    assert words == ["MixDigits, long tail", "MixDigits, a class comes late"]
 
 
 def test_tables_of_the_sweep_are_read_by_case_and_never_mixed(df, tmp_path):
