@@ -43,7 +43,9 @@ PHASES = ("train_seconds", "extract_seconds", "choose_seconds")
 
 
 def method(df: pd.DataFrame) -> pd.Series:
-    """What code calls the method of each row (shown as `display_names` has it): the paper's name, or "strategy, learner"; then options that are not default.
+    """What code calls each row's method: the paper's name, or "strategy, learner"; then options that are not default.
+
+    Tables and figures show it as `display_names` has it.
 
     A learner's options stand with it, "margin, probe(auxiliary=all)"; the paper's names have all options behind them.
     A run without the auxiliary filter says "filter=off". Where the table mixes initial protocols, or changes of the

@@ -48,7 +48,10 @@ def answers_text(found: pd.DataFrame, baseline: str, *, most: int = 6) -> str:
     """`answers` as a Markdown table; at most `most` of the methods that are level with the best by name."""
     every = [*found["method"], *(name for level in found["level"] for name in level), baseline]
     shown = display_names.methods(every)
-    lines = [f"| you want | use | it gives | {shown[baseline]} gives | not told apart from it |", "|---|---|---|---|---|"]
+    lines = [
+        f"| you want | use | it gives | {shown[baseline]} gives | not told apart from it |",
+        "|---|---|---|---|---|",
+    ]
     for number, row in found.iterrows():
         gain = (
             "" if np.isnan(row["low"]) else f" ({difference_text(number, row['difference'], row['low'], row['high'])})"

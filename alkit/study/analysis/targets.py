@@ -126,7 +126,9 @@ def _against_others(must: str, found: pd.DataFrame) -> tuple[str, str]:
     """What was measured and the verdict, from `differences` of every other strategy to ours."""
     best, n_seeds = found.loc[found["mean"].idxmax()], int(found["n_seeds"].iloc[0])
     side = "ahead of" if best["mean"] <= 0 else "behind"
-    margin = f"{abs(best['mean']):.2f} points {side} the best other, {display_names.strategy(best.name.partition(', ')[0])}"
+    margin = (
+        f"{abs(best['mean']):.2f} points {side} the best other, {display_names.strategy(best.name.partition(', ')[0])}"
+    )
     if must == "above all others":
         behind = (found["mean"] < 0) & (found["p_holm"] < paired_differences.LEVEL)
         measured = f"above {behind.sum()} of {len(found)} others; {margin}"

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from alkit.explorer.palette import FAINT, FAMILY_STYLE, PALETTE, TEXT
-from alkit.study.analysis import cost_tables, ranking
+from alkit.explorer.palette import FAMILY_STYLE, GREY, PALETTE, TEXT
+from alkit.study.analysis import cost_tables, display_names, ranking
 from alkit.study.analysis.paired_differences import LEVEL, NUMBERS, differences, learner_note, per_run, seeds_note
+from alkit.study.figures import findings
 from alkit.study.figures.measurements import about
 from alkit.study.figures.style import highlighted, layout, method_styles
 
@@ -35,15 +36,15 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
     """
     table = differences(per_run(df), baseline, number)
     table = _sorted_within_families(table, better_is_more=NUMBERS[number])
-    families = list(dict.fromkeys(table["family"]))
-    fig = go.Figure()
+    families, shown = list(dict.fromkeys(table["family"])), display_names.methods([*table.index, baseline])
+    fig, zero = go.Figure(), shown[baseline]
     for family in families:
         rows, (colour, symbol) = table[table["family"] == family], FAMILY_STYLE[family]
         significant = rows["p_holm"] < LEVEL
         fig.add_trace(
             go.Scatter(
                 x=rows["mean"],
-                y=list(rows.index),
+                y=[shown[name] for name in rows.index],
                 name=cost_tables.FAMILIES[family],
                 mode="markers",
                 marker=dict(
@@ -67,16 +68,18 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
             )
         )
     fig.add_vline(0, line=dict(color=TEXT, width=1.5, dash="dot"))
-    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {baseline}'s")
-    fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(table.index), showgrid=False)
+    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {zero}'s")
+    order = [shown[name] for name in table.index]
+    fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=order, showgrid=False)
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     notes = [seeds_note(int(table["n_seeds"].iloc[0]), len(table)), learner_note(table, baseline)]
     note = "<br>".join(filter(None, notes))
     wins = "more is better" if NUMBERS[number] else "less is better"
     return layout(
         fig,
-        f"Differences to {baseline}, paired by seed",
-        f"{about(df)}; mean and 95 % bootstrap interval; {wins}; filled: p < 0.05 after Holm<br>"
+        findings.of_differences(table, zero, more=NUMBERS[number], level=LEVEL),
+        f"{about(df)}; differences paired by seed, mean and 95 % bootstrap interval; {wins}; "
+        "filled: p < 0.05 after Holm<br>"
         f"<span style='font-size:12px'>{note}</span>",
         190 + ROW * len(table),
         top=135,
@@ -94,12 +97,12 @@ def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> go.Figure:
     share = ranking.win_matrix(*tables, checkpoints=checkpoints)
     balance = share.mean(axis=1) - share.mean(axis=0).to_numpy()
     names = list(balance.sort_values(ascending=False, kind="stable").index)
-    share = share.loc[names, names]
+    share, shown = share.loc[names, names], display_names.methods(names)
     fig = go.Figure(
         go.Heatmap(
             z=100 * share.to_numpy(),
-            x=names,
-            y=names,
+            x=[shown[name] for name in names],
+            y=[shown[name] for name in names],
             zmin=0,
             zmax=100,
             colorscale=[[0, "rgba(34,102,153,0.06)"], [1, PALETTE[0]]],
@@ -114,7 +117,7 @@ def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> go.Figure:
     settings = checkpoints * len(tables)
     return layout(
         fig,
-        "Who beats whom",
+        findings.of_wins(share, shown),
         f"{'; '.join(about(table) for table in tables)}<br>share of {settings} settings (costs) in which the row's "
         "mean accuracy is above the column's, two-sided paired t test, p < 0.05",
         300 + ROW * len(names),
@@ -132,20 +135,26 @@ def performance_profile(
     """
     table = ranking.performance_profile(*tables, checkpoints=checkpoints)
     names = list(dict.fromkeys(table["method"]))
-    end = float(min(table["factor"].max(), 4))
+    done = table[table["share"] >= 0.97].groupby("method")["factor"].min()
+    end = float(min(table["factor"].max(), max(done.max(), 1.2), 3))
     shown = highlighted(names, highlight, table.groupby("method").apply(_area_to, end, include_groups=False).to_dict())
     styles, fig = method_styles([name for name in names if name in shown]), go.Figure()
+    called = display_names.methods(names)
     for name in sorted(names, key=lambda name: name in shown):
-        rows, (colour, dash, _) = table[table["method"] == name], styles.get(name, (FAINT, "solid", ""))
+        rows, (colour, dash, symbol) = table[table["method"] == name], styles.get(name, (GREY, "solid", "circle"))
         fig.add_trace(
             go.Scatter(
                 x=rows["factor"],
                 y=100 * rows["share"],
-                name=name,
-                mode="lines",
-                line=dict(color=colour, dash=dash, width=2.5 if name in shown else 1.5, shape="hv"),
+                name=called[name],
+                mode="lines+markers" if name in shown else "lines",
+                line=dict(color=colour, dash=dash, width=2 if name in shown else 1, shape="hv"),
+                marker=dict(symbol=symbol, size=9, maxdisplayed=9),
                 showlegend=name in shown,
-                hovertemplate=f"{name}<br>within %{{x:.2f}} times the best error: %{{y:.0f}} % of cases<extra></extra>",
+                legendrank=-float(_area_to(rows, end)),
+                opacity=1 if name in shown else 0.5,
+                hovertemplate=f"{called[name]}<br>"
+                "within %{x:.2f} times the best error: %{y:.0f} % of cases<extra></extra>",
             )
         )
     fig.update_xaxes(title_text="error, as a multiple of the best method's in the same case", range=[1, end])
@@ -154,7 +163,7 @@ def performance_profile(
     rest = "" if len(shown) == len(names) else f"; grey: the other {len(names) - len(shown)} methods"
     return layout(
         fig,
-        "How close each method comes to the best",
+        findings.of_profile(table, called),
         f"{'; '.join(about(table) for table in tables)}; a case: one seed at one of {checkpoints} costs{rest}",
         520,
         bottom=150,

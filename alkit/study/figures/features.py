@@ -6,15 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+from sklearn.neighbors import NearestNeighbors
 
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, KIND_STYLE, PALETTE, SYMBOLS, TEXT
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, GREY, KIND_STYLE, PALETTE, SYMBOLS, TEXT
 from alkit.study.figures.style import layout
 
+LEGEND = 12  # names that a legend has room for
+NEAREST, MOST = 10, 5_000  # neighbours on the map that a title counts, of so many samples
 DRAWN = 400  # unlabelled samples drawn in one panel of `acquisition`
 
 
 KINDS = {  # kinds of point in `acquisition`: name, colour, symbol, size
-    "unlabelled": ("unlabelled", "rgba(122,122,122,0.6)", "circle", 3),
+    "unlabelled": ("unlabelled", GREY, "circle", 3),
     "id": ("labelled iD", KIND_STYLE[1][1], "circle", 6),
     "non_id": ("labelled non-iD", KIND_STYLE[2][1], "x", 8),
     "inside": ("pick, inside", KIND_STYLE[3][1], "circle-open-dot", 11),
@@ -26,7 +29,7 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
     """The same 2-D points side by side, coloured by each of up to three columns: name -> (codes_N, names of codes).
 
     Code -1 means "none" and is drawn grey. A column whose names are `CATEGORIES` gets the categories' fixed colours;
-    one of more than 12 names gets no legend, only hover texts. Drawn with WebGL: 100,000 points are fine.
+    one of more than 12 names gets no legend, only hover texts, and says so. Drawn with WebGL: 100,000 points are fine.
     """
     xy = np.asarray(xy_N2, np.float32)
     if xy.ndim != 2 or xy.shape[1] != 2:
@@ -41,12 +44,16 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
         np.column_stack(list(texts.values())),
     )
     size, opacity = (5, 0.8) if len(xy) <= 2000 else (3.5, 0.8) if len(xy) <= 5000 else (2, 0.5)
-    fig = make_subplots(1, len(columns), horizontal_spacing=0.03, subplot_titles=[f"<b>{key}</b>" for key in columns])
+    titles = [
+        f"<b>{key}</b>" + (f", {len(names)} of them: point at one to see its name" if len(names) > LEGEND else "")
+        for key, (_, names) in columns.items()
+    ]
+    fig = make_subplots(1, len(columns), horizontal_spacing=0.03, subplot_titles=titles)
     depth = 0
     for panel, (codes, names) in enumerate(columns.values(), 1):
         codes = np.asarray(codes)
         present, sizes = np.unique(codes, return_counts=True)
-        rows = math.ceil(len(present) / 2) if len(names) <= 12 else 0
+        rows = math.ceil(len(present) / 2) if len(names) <= LEGEND else 0
         depth = max(depth, rows)
         for i in np.argsort(-sizes, kind="stable"):  # small groups are drawn above large ones
             code = present[i]
@@ -81,12 +88,34 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
     fig.update_yaxes(showticklabels=False, ticks="", showgrid=False, showline=True, mirror=True, matches="y")
     return layout(
         fig,
-        "Feature space",
-        f"{len(xy):,} samples in two dimensions, one projection coloured by {', '.join(columns)}; axes have no unit",
+        _neighbours(xy, columns),
+        f"the feature space: {len(xy):,} samples in two dimensions, one projection coloured by {', '.join(columns)}; "
+        "axes have no unit",
         110 + 860 // max(2, len(columns)) + 21 * depth + 30,
         bottom=21 * depth + 30,
         left=20,
     )
+
+
+def _neighbours(xy_N2: np.ndarray, columns: dict) -> str:
+    """How many of a sample's nearest on the map share its code, in the column whose codes are gathered most."""
+    if len(xy_N2) <= NEAREST:
+        return "Feature space"
+    some = np.random.default_rng(0).permutation(len(xy_N2))[:MOST]
+    xy = xy_N2[some]
+    near_NK = NearestNeighbors(n_neighbors=NEAREST + 1).fit(xy).kneighbors(xy, return_distance=False)[:, 1:]
+    found = {}
+    for key, (codes, _) in columns.items():
+        codes_N = np.asarray(codes)[some]
+        known_N = codes_N >= 0
+        if known_N.any():
+            shares = np.unique(codes_N, return_counts=True)[1] / len(codes_N)
+            found[key] = float((codes_N[near_NK] == codes_N[:, None])[known_N].mean()), float((shares**2).sum())
+    if not found:
+        return "Feature space"
+    key = next(iter(found))
+    share, chance = found[key]
+    return f"{share:.0%} of a sample's neighbours on the map share its {key}; by chance {chance:.0%} would"
 
 
 def _decode(key: str, codes, names, n: int) -> np.ndarray:
@@ -205,13 +234,21 @@ def acquisition(features_ND, answers_N, n_classes: int, clusters, picks: Sequenc
         some += f"; at most {DRAWN} unlabelled drawn"
     return layout(
         fig,
-        "Which samples Distance(CL) asks about next",
+        _asked_inside(kind),
         "radius: real distance to the centroid; angle: only spreads the points; "
         f"d<sub>k</sub>: closest labelled non-iD{some}",
         height,
         top=155,
         left=50,
     )
+
+
+def _asked_inside(kind: np.ndarray) -> str:
+    """How many of the next questions lie within the distance of the closest labelled non-iD sample."""
+    inside, outside = (int((kind == key).sum()) for key in ("inside", "outside"))
+    if not inside + outside:
+        return "Which samples Distance(CL) asks about next"
+    return f"{inside} of Distance(CL)'s {inside + outside} next questions lie nearer than any labelled non-iD sample"
 
 
 def _shown_clusters(labels: np.ndarray, picks: np.ndarray, n: int, excluded: int | None) -> list[int]:

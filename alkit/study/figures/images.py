@@ -11,7 +11,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from alkit.benchmarks import NO_VOTE
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, TEXT
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, INK
 from alkit.rng import numpy_stream
 from alkit.study.figures.style import layout
 
@@ -113,8 +113,8 @@ def samples(
     share = ", ".join(f"{n / max(len(category), 1):.0%} {name}" for n, name in zip(totals, CATEGORIES, strict=True))
     return layout(
         fig,
-        "What the unlabelled pool holds",
-        f"{len(category):,} images: {share}; drawn at random",
+        f"{1 - totals[0] / max(len(category), 1):.0%} of the pool has no class to learn",
+        f"the unlabelled pool: {len(category):,} images, {share}; drawn at random",
         round(105 + ratio * 275 + 20),
         top=105,
         bottom=20,
@@ -153,6 +153,7 @@ def ambiguous_votes(images_N1HW, votes_NV, class_names: Sequence[str], *, n: int
         specs=([[{}] * columns] * 2 + [[None] * columns]) * blocks,
     )
     counts = np.stack([np.bincount(row[row != NO_VOTE], minlength=len(names)) for row in votes])
+    agreed = int((counts.max(axis=1) == voters).sum()) or "none"
     for i, count in enumerate(counts):
         at = dict(row=3 * (i // columns) + 1, col=i % columns + 1)
         _add_sheet(fig, images[i : i + 1], [f"image {i}"], 1, **at, tile=256)
@@ -167,7 +168,7 @@ def ambiguous_votes(images_N1HW, votes_NV, class_names: Sequence[str], *, n: int
                 text=[str(c) if c else "" for c in count[voted]],
                 textposition="outside",
                 textangle=0,
-                textfont=dict(size=13, color=TEXT),
+                textfont=dict(size=13, color=INK),
                 marker_color=CATEGORY_STYLE[1][0],
                 hovertemplate=f"%{{y}} of {voters} classifiers say %{{x}}<extra></extra>",
             ),
@@ -177,7 +178,7 @@ def ambiguous_votes(images_N1HW, votes_NV, class_names: Sequence[str], *, n: int
         fig.update_yaxes(visible=False, range=[0, counts.max() * 1.25], **at)
     return layout(
         fig,
-        "Ambiguous images and their votes",
+        f"The {voters} classifiers agree on {agreed} of these {len(images)} ambiguous images",
         f"below each image: how many of {voters} independently trained classifiers name which class",
         90 + 315 * blocks,
         top=80,
@@ -210,7 +211,7 @@ def augmentations(originals_BCHW, views_VBCHW) -> go.Figure:
     )
     return layout(
         fig,
-        "Augmented views",
+        "What stays the same in two views is what the features learn",
         "each column: one image and the random views that contrastive learning pulls together",
         round(95 + height / width * min(790, 100 * len(originals))),
         top=80,

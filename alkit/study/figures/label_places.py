@@ -87,7 +87,10 @@ def name_marks(
     paths = [pixel(line) for line in lines]
     pieces = [np.concatenate([np.minimum(p[:-1], p[1:]), np.maximum(p[:-1], p[1:])], axis=1) for p in paths]
     kept_L4 = np.concatenate(pieces) if pieces else None
-    shift_N2 = led_labels(*marks_N2.T, names, *size, lines_L4=kept_L4, letter=0.55 * font, height_of_text=font + 2)
+    half_N = np.where([(bool(bold) and bold[i]) or not bold for i in range(len(names))], 9.0, MARK)
+    shift_N2 = led_labels(
+        *marks_N2.T, names, *size, lines_L4=kept_L4, letter=0.57 * font, height_of_text=font + 2, mark=half_N
+    )
     for i, (right, above) in enumerate(shift_N2):
         strong = bool(bold) and bold[i]
         fig.add_annotation(
@@ -116,15 +119,18 @@ def led_labels(
     lines_L4: np.ndarray | None = None,
     letter: float = 6.0,
     height_of_text: float = LETTER_HEIGHT,
+    mark: float | np.ndarray = MARK,
 ) -> np.ndarray:
     """Shifts (N, 2), in pixels, from each mark to the middle of its name: near, but on no other name and no mark.
 
     Marks lie at (`across_N`, `up_N`) in an area of `width` x `height`, which no name leaves; a line is to lead from a
-    mark to its name. `lines_L4`: upright or level lines that names keep off, as left, lower, right and upper end. Each
-    name in turn, those with most room first, takes the best place on rings around its mark; twice, so that the first
-    can make way for the last.
+    mark to its name, past the other marks. `mark`: half of a mark's side in pixels, one for all or each its own.
+    `lines_L4`: upright or level lines that names keep off, as left, lower, right and upper end. Each name in turn,
+    those with most room first, takes the best place on rings around its mark; twice, so that the first can make way
+    for the last.
     """
     marks_N2, n = np.stack([across_N, up_N], axis=1).astype(float), len(names)
+    side_N2 = np.broadcast_to(np.reshape(mark, (-1, 1)), (n, 2))
     half_N2 = np.stack([[letter * len(name) / 2 for name in names], np.full(n, height_of_text / 2)], axis=1)
     turn = np.arange(0, 2 * np.pi, np.pi / 12)
     ring_R = np.arange(10.0, 190.0, 9.0)
@@ -139,7 +145,10 @@ def led_labels(
         low_P2, high_P2 = marks_N2[i] + shift_P2 - half_N2[i], marks_N2[i] + shift_P2 + half_N2[i]
         outside_P = (np.maximum(-low_P2, 0) + np.maximum(high_P2 - [width, height], 0)).sum(axis=1)
         cost_P = 100 * outside_P + np.linalg.norm(shift_P2 - np.clip(shift_P2, -half_N2[i], half_N2[i]), axis=1)
-        cost_P += 5 * _shared(low_P2, high_P2, marks_N2 - MARK, marks_N2 + MARK).sum(axis=1)
+        cost_P += 5 * _shared(low_P2, high_P2, marks_N2 - side_N2, marks_N2 + side_N2).sum(axis=1)
+        led_P = _points(marks_N2[i], marks_N2[i] + shift_P2)
+        rest = np.arange(n) != i
+        cost_P += 30 * _within(led_P, (marks_N2 - side_N2)[rest], (marks_N2 + side_N2)[rest]).any(axis=1).sum(axis=1)
         if lines_L4 is not None:
             cost_P += 3 * _shared(low_P2, high_P2, lines_L4[:, :2] - 1, lines_L4[:, 2:] + 1).sum(axis=1)
         if len(others):
@@ -147,8 +156,8 @@ def led_labels(
             cost_P += 50 * _shared(low_P2, high_P2, middle_O2 - half_N2[others], middle_O2 + half_N2[others]).sum(1)
             ends = marks_N2[i], marks_N2[i] + shift_P2, marks_N2[others], middle_O2
             cost_P += 40 * _crossing(*ends).sum(axis=1)
-            along_P, along_O = (_points(start, end) for start, end in (ends[:2], ends[2:]))
-            struck_P = _within(along_P, middle_O2 - half_N2[others], middle_O2 + half_N2[others]).any(axis=1).sum(1)
+            along_O = _points(*ends[2:])
+            struck_P = _within(led_P, middle_O2 - half_N2[others], middle_O2 + half_N2[others]).any(axis=1).sum(1)
             strikes_P = _within(along_O, low_P2, high_P2).any(axis=1).sum(axis=0)
             cost_P += 200 * (struck_P + strikes_P)
         shift_N2[i] = shift_P2[cost_P.argmin()]

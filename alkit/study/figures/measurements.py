@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, GREY, INK, PALETTE, TEXT
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, GREY, INK, PALETTE, TEXT
 from alkit.study.analysis import cost_tables, display_names
 from alkit.study.analysis.curves import area, curve, staircase
 from alkit.study.figures import findings
@@ -121,9 +121,9 @@ def curves(
 ) -> go.Figure:
     """Accuracy against annotation cost (or `x="n_id"`) per method (Kim et al. 2023, Figure 4), from the result table.
 
-    Lines are `analysis.curves.curve`: means over seeds where all have values, steps over cost, as a stage counts when it
-    is finished; each ends in a large marker, the mean of the last stage (the row of Table 2), and has its name there.
-    Bands of +- 1 sample standard deviation: of the three methods at most that the title speaks of. `highlight`: the
+    Lines are `analysis.curves.curve`: means over seeds where all have values, steps over cost, as a stage counts when
+    it is finished; each ends in a large marker, the mean of the last stage (as in Table 2), and has its name there.
+    Bands of +- 1 sample standard deviation: of those that the title speaks of, three at most. `highlight`: the
     methods in colour, the others grey; None: all of eight or fewer, else as `style.highlighted`. Reference lines are
     broken and grey. ValueError for a name that is not there.
     """
@@ -140,8 +140,8 @@ def curves(
     }
     n_id, several = df["n_id"].max(), df["seed"].nunique() > 1
     title, told = findings.of_ends(last.loc[ranked], names, same_labels=not steps)
-    banded = list(dict.fromkeys([*(one for one in told if one in shown), *(one for one in ranked if one in shown)]))
-    _add_bands(fig, table, banded[:BANDS] if several else [], styles, steps)
+    banded = list(dict.fromkeys(one for one in told if one in shown))[:BANDS]
+    _add_bands(fig, table, banded if several else [], styles, steps)
     drawn = [*(name for name in ranked if name not in shown), *(name for name in ranked if name in shown), *lines]
     ends = last["cost_mean"] if steps else pd.Series(float(n_id), index=last.index)
     for name in drawn:
@@ -155,7 +155,12 @@ def curves(
                 showlegend=False,
                 legendgroup=name,
                 mode="lines" if plain else "lines+markers",
-                line=dict(color=colour, dash=dash, width=1 if plain else 2, shape="hv" if steps else "linear"),
+                line=dict(
+                    color=colour,
+                    dash=dash if name in lines else "solid",
+                    width=1 if plain else 2,
+                    shape="hv" if steps else "linear",
+                ),
                 customdata=100 * rows["sd"],
                 marker=dict(symbol=symbol, size=7, maxdisplayed=5),
                 hovertemplate=f"{names[name]}<br>%{{x:,.0f}} samples: %{{y:.2f}}{several_words} %<extra></extra>",
@@ -178,8 +183,8 @@ def curves(
             )
         )
     log = log_cost and steps
-    across = _range([*table["x"], *ends, *([n_id] if steps else [])], 0.02, 0.04 if steps else 0.2, log=log)
-    band = [100 * (table["mean"] + side * table["sd"])[table["method"].isin(banded[:BANDS])] for side in (-1, 1)]
+    across = _range([*table["x"], *ends, *([n_id] if steps else [])], 0.02, 0.1 if steps else 0.2, log=log)
+    band = [100 * (table["mean"] + side * table["sd"])[table["method"].isin(banded)] for side in (-1, 1)]
     up = _range([*(100 * table["mean"]), *last["accuracy_mean"], *(band if several else [])], 0.05, 0.06)
     fig.update_xaxes(
         title_text="annotation cost (samples shown to the oracle)" if steps else "labelled iD samples",
@@ -189,12 +194,12 @@ def curves(
     fig.update_yaxes(title_text="test accuracy (%)", range=up)
     if log:
         fig.update_xaxes(**_log_ticks(table["x"].min(), df[x].max()))
-    grey, banded_names = len(ranked) - len(shown), ", ".join(names[name] for name in banded[:BANDS])
+    grey, banded_names = len(ranked) - len(shown), ", ".join(names[name] for name in banded)
     subtitle = "; ".join(
         [
             about(df),
             *(["at each cost the last finished stage"] if steps else []),
-            *([f"band: mean \u00b1 1 standard deviation ({banded_names})"] if several else []),
+            *([f"band: \u00b1 1 standard deviation ({banded_names})"] if several and banded else []),
             "large marker: mean of the last stage",
             *([f"grey: the other {grey} methods"] if grey else []),
         ]
@@ -308,7 +313,8 @@ def composition(df: pd.DataFrame) -> go.Figure:
     return layout(
         fig,
         findings.of_purchases(df),
-        f"{about(df)}; what was bought, mean per stage after the initial set" + ("" if shared else "; each panel has its own scale"),
+        f"{about(df)}; what was bought, mean per stage after the initial set"
+        + ("" if shared else "; each panel has its own scale"),
         150 + 250 * rows,
         top=135,
     )
@@ -340,7 +346,8 @@ def seconds(df: pd.DataFrame) -> go.Figure:
     return layout(
         fig,
         findings.of_seconds(table, shown),
-        f"{about(df)}; the first training, which the runs of a seed share, is left out; on {' and '.join(sorted(set(df['device'])))}",
+        f"{about(df)}; the first training, which the runs of a seed share, is left out; "
+        f"on {' and '.join(sorted(set(df['device'])))}",
         190 + 36 * len(table),
         top=120,
     )

@@ -14,11 +14,12 @@ from alkit.study.analysis.our_strategy import Snapshot, ablation_runs
 from alkit.study.analysis.our_strategy import ablation as ablation_table
 from alkit.study.analysis.paired_differences import LEVEL
 from alkit.study.analysis.toy_pool import N_CLASSES, Toy
+from alkit.study.figures import findings
 from alkit.study.figures.comparison import AXIS_TITLES, ROW
 from alkit.study.figures.measurements import about
-from alkit.study.figures.style import layout, transparent
+from alkit.study.figures.style import layout
 
-LOW, HIGH = "rgba(122,122,122,0.22)", PALETTE[0]  # colours of low and high values
+LOW, HIGH = "#dfe3e8", PALETTE[0]  # colours of low and high values
 
 
 ASKED = "#e0a400"  # of the next question; a star besides
@@ -50,8 +51,9 @@ def toy_idea(pool: Toy, state: Snapshot) -> go.Figure:
     return _planes(
         fig,
         pool,
-        "What it knows before it asks",
-        "upper row: is it iD? lower row: is it worth asking? Strong colour: much<br>discs and crosses: answers so far, "
+        f"The next question: {100 * state.purity_N[state.asked]:.0f} % likely iD, in doubt, not yet covered",
+        "what it knows before it asks; upper row: is it iD? lower row: is it worth asking? Strong colour: much<br>"
+        "discs and crosses: answers so far, "
         "iD and not; star: the next question",
         610,
     )
@@ -63,9 +65,9 @@ def toy_moments(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
         pool,
         states,
         ("purity_N", "covered_N", "score_N"),
-        "Where it asks next",
-        "strong colour: much (last row: for that moment); discs and crosses: answers, iD and not; star: the next "
-        "question",
+        _growth(states),
+        "before three questions; strong colour: much (last row: for that moment); "
+        "discs and crosses: answers, iD and not; star: the next question",
         common=False,
     )
 
@@ -76,10 +78,29 @@ def toy_answer(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
         pool,
         states,
         ("purity_N", "score_N"),
-        "What one answer changes",
-        "strong colour: much, on one scale in each row; star: the next question. Nothing is trained in between",
+        _change(states),
+        "before a question and after either answer; strong colour: much, on one scale in each row; "
+        "star: the next question. Nothing is trained in between",
         common=True,
     )
+
+
+def _growth(states: Mapping[str, Snapshot]) -> str:
+    """How much more of the pool the iD answers cover from the first moment to the last."""
+    first, last = (
+        100 * float(np.mean(state.covered_N)) for state in (list(states.values())[0], list(states.values())[-1])
+    )
+    return f"Answers cover {first:.0f} % of the pool at first and {last:.0f} % at last: it asks at the rims"
+
+
+def _change(states: Mapping[str, Snapshot]) -> str:
+    """What an answer does to P(iD) of the samples that it moves most."""
+    before, *after = (state.purity_N for state in states.values())
+    if len(after) < 2:
+        return "What one answer changes"
+    moved = np.argsort(-np.abs(after[0] - after[-1]))[: max(len(before) // 20, 1)]
+    low, high = sorted(100 * float(np.mean(one[moved])) for one in after)
+    return f"One answer decides a neighbourhood: P(iD) is {high:.0f} % after yes, {low:.0f} % after no"
 
 
 def _grid(pool: Toy, states: Mapping[str, Snapshot], rows: Sequence[str], title: str, subtitle: str, *, common: bool):
@@ -112,7 +133,7 @@ def _planes(fig: go.Figure, pool: Toy, title: str, subtitle: str, height: int) -
 
 def _kinds(pool: Toy) -> list[go.Scatter]:
     return [
-        _marks(pool, pool.category_N == code, color=transparent(colour, 0.5), symbol=symbol, size=4, name=kind)
+        _marks(pool, pool.category_N == code, color=colour, symbol=symbol, size=5, name=kind)
         for code, (kind, (colour, symbol, _)) in enumerate(zip(CATEGORIES, CATEGORY_STYLE, strict=True))
     ]
 
@@ -211,7 +232,7 @@ def ablation(df: pd.DataFrame, numbers: Sequence[str] = ("area", "cost")) -> go.
     ]
     return layout(
         fig,
-        "What is each ingredient worth?",
+        findings.of_ablation(first, LEVEL),
         f"{about(ablation_runs(df))}; mean and 95 % bootstrap interval, paired by seed; filled: p < 0.05 after "
         "Holm<br>"
         f"<span style='font-size:12px'>{'<br>'.join(filter(None, notes))}</span>",

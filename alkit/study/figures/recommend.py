@@ -5,24 +5,22 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from alkit.explorer.palette import FAMILY_STYLE, PALETTE, TEXT
-from alkit.study.analysis import cost_tables, paired_differences, ranking, recommend
+from alkit.explorer.palette import FAMILY_STYLE, GREY, GROUND, INK, PALETTE, TEXT
+from alkit.study.analysis import display_names, paired_differences, ranking, recommend
+from alkit.study.figures import findings
 from alkit.study.figures.comparison import AXIS_TITLES, ROW
 from alkit.study.figures.measurements import about
-from alkit.study.figures.style import layout, transparent
+from alkit.study.figures.style import highlighted, layout, transparent
 
-BETTER, NEITHER, WORSE = PALETTE[0], "rgba(0,0,0,0)", PALETTE[8]
+BETTER, NEITHER, WORSE = PALETTE[0], GROUND, "#a8390a"
 
 
 SCORECARD = {  # of the scorecard: title, format
-    "area": ("accuracy,<br>same<br>money", "{:.1f}"),
-    "area_labels": ("accuracy,<br>same<br>labels", "{:.1f}"),
-    "accuracy": ("final<br>accuracy", "{:.1f}"),
+    "area": ("<b>accuracy for the same money</b>", "{:.1f}"),
+    "accuracy": ("accuracy<br>at the end", "{:.1f}"),
     "cost": ("looks", "{:,.0f}"),
-    "cost_per_accuracy": ("looks<br>per 1 %", "{:.2f}"),
     "to_target": ("looks to<br>{target:g} %", "{:,.0f}"),
-    "purity": ("iD<br>share", "{:.2f}"),
-    "ambiguous_share": ("ambiguous<br>share", "{:.2f}"),
+    "purity": ("share of iD", "{:.0%}"),
     "seconds": ("seconds", "{:,.1f}"),
 }
 
@@ -31,13 +29,15 @@ DIFFERENCES = np.geomspace(0.2, 5, 13)  # points of accuracy, or any other numbe
 
 
 def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
-    """`recommend.scores` as a table: a row per method, a column per number; better and worse than the baseline marked.
+    """`recommend.scores` as a table, a row per method; what is better or worse than the baseline is marked.
 
-    `target`: the accuracy (%) whose price is asked.
+    First and in colour the one number that the study compares by, accuracy for the same money, by which the methods of
+    a family are ordered; the others beside it, plain. `target`: the accuracy (%) whose price is asked.
     """
     table = recommend.scores(df, baseline, target)
-    short_baseline, *names = cost_tables.without_learner([baseline, *table.index])
-    fig = go.Figure()
+    shown = display_names.methods([*table.index, baseline])
+    names, fig = [shown[name] for name in table.index], go.Figure()
+    strong = highlighted(list(table.index), None, table["area"].to_dict())
     marks = (
         table[[f"better_{column}" for column in SCORECARD if column != "to_target"]]
         .rename(columns=lambda name: name.removeprefix("better_"))
@@ -45,8 +45,8 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
     )
     fig.add_trace(
         go.Heatmap(
-            z=marks.to_numpy(),
-            x=list(range(len(SCORECARD))),
+            z=marks[["area"]].to_numpy(),
+            x=[0],
             y=names,
             zmin=-1,
             zmax=1,
@@ -57,17 +57,17 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    for mark, colour, sign in ((1, "#ffffff", "\u25b2 "), (-1, "#ffffff", "\u25bc "), (0, TEXT, "")):
+    for mark, sign in ((1, "\u25b2 "), (-1, "\u25bc "), (0, "")):
         spots = [(r, c) for r in range(len(table)) for c in range(len(SCORECARD)) if marks.iat[r, c] == mark]
-        texts = [sign + _cell(table.iloc[r], list(SCORECARD)[c]) for r, c in spots]
+        colours = [GROUND if mark and not c else {1: BETTER, -1: WORSE, 0: INK}[mark] for _, c in spots]
         fig.add_trace(
             go.Scatter(
                 x=[c for _, c in spots],
                 y=[names[r] for r, _ in spots],
-                text=texts,
+                text=[sign + _cell(table.iloc[r], list(SCORECARD)[c]) for r, c in spots],
                 mode="text",
                 showlegend=False,
-                textfont=dict(size=12, color=colour),
+                textfont=dict(size=13, color=colours),
                 hoverinfo="skip",
             )
         )
@@ -78,21 +78,32 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
         tickangle=0,
         showgrid=False,
         ticks="",
-        range=[-0.5, len(SCORECARD) - 0.5],
+        range=[-0.75, len(SCORECARD) - 0.5],
     )
-    fig.update_yaxes(range=[len(table) - 0.5, -0.5], showgrid=False, ticks="")
+    fig.update_yaxes(
+        range=[len(table) - 0.5, -0.5],
+        showgrid=False,
+        ticks="",
+        tickvals=names,
+        ticktext=[f"<b>{shown[name]}</b>" if name in strong else shown[name] for name in table.index],
+    )
     last = table["family"].to_numpy()
     for row in np.flatnonzero(last[1:] != last[:-1]):
-        fig.add_hline(row + 0.5, line=dict(color=TEXT, width=1))
+        fig.add_hline(row + 0.5, line=dict(color=GREY, width=1))
+    ranked = table[table["family"] != "reference"].drop(index=baseline, errors="ignore")
+    sign = ranked["better_area"]
+    title = (
+        f"{(sign > 0).sum()} of {len(ranked)} strategies give more accuracy for the same money than {shown[baseline]}"
+    )
     return layout(
         fig,
-        "Every number of every method",
-        f"{about(df)}; means. \u25b2 blue: better than {short_baseline}, \u25bc red: worse, paired "
+        title + (f", {(sign < 0).sum()} less" if (sign < 0).any() else ""),
+        f"{about(df)}; means. \u25b2 blue: better than {shown[baseline]}, \u25bc orange: worse, paired "
         "by seed, p < 0.05 after Holm<br>looks: samples shown to the oracle; to reach "
         f"{target:g} %: median, '-' where fewer than half got there (not tested); lines part the families<br>"
         "seconds: of a run, without its first training, which the runs of a seed share",
-        210 + ROW * len(table),
-        top=185,
+        200 + ROW * len(table),
+        top=175,
         bottom=25,
     )
 
@@ -107,7 +118,8 @@ def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
     chances = pd.DataFrame({number: ranking.probability_of_best(runs, number) for number in recommend.WANTED})
     chances = chances[(chances >= least).any(axis=1)]
     family = runs.drop_duplicates("method").set_index("method")["family"]
-    names = cost_tables.without_learner(chances.index)
+    shown = display_names.methods(chances.index)
+    names = [shown[name] for name in chances.index]
     fig = make_subplots(
         1,
         len(recommend.WANTED),
@@ -126,7 +138,7 @@ def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
                 marker_color=[FAMILY_STYLE[family[name]][0] for name in chances.index],
                 text=[f"{value:.0f}" if value >= 0.5 else "" for value in values],
                 textposition="outside",
-                textfont=dict(size=12, color=TEXT),
+                textfont=dict(size=12, color=INK),
                 cliponaxis=False,
                 hovertemplate="%{y}<br>best in %{x:.1f} % of draws<extra></extra>",
             ),
@@ -139,7 +151,7 @@ def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
     rest = f"; {hidden} others are below {100 * least:g} % everywhere" if hidden else ""
     return layout(
         fig,
-        "Who is likely to be the best?",
+        findings.of_chances(chances["area"], shown),
         f"{about(df)}; probability of the best mean, seeds drawn again with replacement{rest}",
         215 + ROW * len(chances),
         top=125,
@@ -165,6 +177,7 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
     if n_seeds < 2:
         raise ValueError("how many seeds a difference needs is read off the spread over seeds; this table has one")
     found, fig = paired_differences.differences(runs, baseline, number), go.Figure()
+    shown = display_names.methods([*found.index, baseline])
     wide = paired_differences.pairs(runs, baseline, number)
     by_spread = wide[wide.std().sort_values(kind="stable").index]  # more spread needs more seeds: one method for all
     three = [by_spread.iloc[:, round(share * (by_spread.shape[1] - 1))] for share in (0.1, 0.5, 0.9)]
@@ -208,7 +221,7 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
                 mode="markers",
                 showlegend=False,
                 marker=dict(symbol="line-ns-open", size=14, color=colour, line=dict(width=2, color=colour)),
-                text=list(own.index),
+                text=[shown[name] for name in own.index],
                 hovertemplate="observed: %{text}, %{x:.2f}<extra></extra>",
             )
         )
@@ -225,7 +238,7 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
     ticks = [0.2, 0.5, 1, 2, 5]
     fig.update_xaxes(
         type="log",
-        title_text=f"true difference to {baseline}: {AXIS_TITLES[number]}",
+        title_text=f"true difference to {shown[baseline]}: {AXIS_TITLES[number]}",
         tickvals=ticks,
         range=np.log10([DIFFERENCES[0], DIFFERENCES[-1]]).tolist(),
     )
@@ -238,8 +251,8 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     return layout(
         fig,
-        "How many seeds does a difference need?",
-        f"{about(df)}; power 80 %, p < 0.05, from the observed spread of paired differences<br>"
+        findings.of_seeds(n_seeds, DIFFERENCES, middle),
+        f"{about(df)}; seeds that a difference needs: power 80 %, p < 0.05, from the observed spread of pairs<br>"
         "lines: the median method, bands: 10th to 90th percentile; ticks at the bottom: differences observed",
         540,
         top=130,

@@ -7,7 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from alkit.explorer.palette import TEXT
-from alkit.study.analysis import cost_tables, robustness
+from alkit.study.analysis import cost_tables, display_names, robustness
+from alkit.study.figures import findings
 from alkit.study.figures.style import layout
 
 WORSE, EVEN, BETTER = "#a8390a", "#f4f1ec", "#14507f"  # not transparent: a text must keep its contrast on any page
@@ -79,8 +80,9 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
     span = " to ".join(map(str, sorted({seeds[0], seeds[-1]}))) + " seed" + "s" * (seeds[-1] > 1)
     return layout(
         fig,
-        f"Where does a method lose to {baseline}?",
-        f"mean accuracy over the costs that both cover, minus {baseline}'s (points); {_origin(cases)}, {span}, "
+        findings.of_cases(robustness.tally(found), len(cases), display_names.strategy(baseline)),
+        f"mean accuracy over the costs that both cover, minus {display_names.strategy(baseline)}'s (points); "
+        f"{_origin(cases)}, {span}, "
         "paired<br>blue: better, orange: worse; small: 95 % bootstrap interval. <b>Bold</b>: told apart, p < 0.05; "
         "(in brackets): not<br>signed-rank test over seeds, Holm's correction over the methods of a row",
         220 + ROW * len(cases),
@@ -120,7 +122,8 @@ def _two_lines(large: str, small: str) -> str:
 
 
 def _hover(row, baseline: str) -> str:
-    head = f"{row.case.partition(': ')[0]}<br>{row.method}"
+    head = f"{row.case.partition(': ')[0]}<br>{display_names.strategy(row.method)}"
+    baseline = display_names.strategy(baseline)
     if np.isnan(row.mean):
         return (
             f"{head} shares no cost with {baseline}: of {row.n_seeds} seeds, it ends before {baseline} begins in "
@@ -137,5 +140,7 @@ def _small(name: str) -> str:
 
 def _broken(name: str) -> str:
     """A method's name in lines that fit a column."""
-    lines = [line.replace("_", "_<br>") if len(line) > COLUMN else line for line in name.split(", ")]
+    lines = [
+        line.replace(" ", "<br>") if len(line) > COLUMN else line for line in display_names.strategy(name).split(", ")
+    ]
     return ",<br>".join(lines).replace("its first labels", "its first<br>labels")

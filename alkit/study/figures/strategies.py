@@ -8,17 +8,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, TEXT
-from alkit.study.analysis import cost_tables
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, GREY, INK, TEXT
+from alkit.study.analysis import cost_tables, display_names
 from alkit.study.analysis.toy_pool import Game, Toy
-from alkit.study.figures.label_places import led_labels
+from alkit.study.figures import findings
+from alkit.study.figures.label_places import name_marks
 from alkit.study.figures.measurements import HATCH, about
-from alkit.study.figures.style import RIGHT, WIDTH, layout, transparent
+from alkit.study.figures.style import RIGHT, WIDTH, highlighted, layout, method_styles, transparent
 
-PLANE_HEIGHT, PLANE_TOP, PLANE_BOTTOM, PLANE_LEFT = 720, 100, 130, 70  # px, of the figure and its margins
+PLANE_HEIGHT, PLANE_TOP, PLANE_BOTTOM, PLANE_LEFT = 800, 100, 130, 70  # px, of the figure and its margins
 
 
-NUMBERED = 12  # picks of a panel that carry their number; more would hide each other
+NUMBERED = 12  # picks of a panel that may carry their number: the first ones
+APART = 0.62  # of the plane's units, between two numbers at least; one nearer to an earlier one is not written
 
 
 def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarray], names: Sequence[str]) -> go.Figure:
@@ -30,11 +32,8 @@ def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarr
         raise ValueError("no strategy to draw: names is empty")
     columns, rows = min(3, len(names)), math.ceil(len(names) / 3)
     titles = [
-        f"<b>{name}</b><br>"
-        + ", ".join(
-            f"<span style='color:{style[0]}'>{share:.0%} {kind}</span>"
-            for share, kind, style in zip(shares[name], CATEGORIES, CATEGORY_STYLE, strict=True)
-        )
+        f"<b>{display_names.strategy(name)}</b><br>"
+        + ", ".join(f"{share:.0%} {kind}" for share, kind in zip(shares[name], CATEGORIES, strict=True))
         for name in names
     ]
     fig = make_subplots(
@@ -53,13 +52,22 @@ def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarr
     fig.update_layout(legend=dict(orientation="h", x=1, xanchor="right", y=1, yref="container", yanchor="top"))
     return layout(
         fig,
-        "What each strategy asks first",
-        "rings: the initial set; large marks: bought, numbered in order; titles: shares over all toy pools",
+        _shares_of_id(shares, names),
+        "toy pool; pale: not asked; rings: the initial set; large: bought, the first ones numbered where there is "
+        "room; above: shares over all toy pools",
         150 + 300 * rows,
         top=140,
         bottom=10,
         left=15,
     )
+
+
+def _shares_of_id(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> str:
+    """Who of these buys the largest share of iD samples on the toy pools, and who the smallest."""
+    ranked = sorted(names, key=lambda name: -shares[name][0])
+    most, least = (display_names.strategy(name) for name in (ranked[0], ranked[-1]))
+    high, low = (f"{shares[name][0]:.0%}" for name in (ranked[0], ranked[-1]))
+    return f"{high} of what {most} buys is iD" + (f", {low} of {least}'s" if high != low else "")
 
 
 def _pool(toy: Toy, legend: bool) -> list[go.Scatter]:
@@ -69,7 +77,7 @@ def _pool(toy: Toy, legend: bool) -> list[go.Scatter]:
             name=kind,
             y=toy.points_N2[toy.category_N == code, 1].astype("f4"),  # a panel each: half the bytes of the page
             mode="markers",
-            marker=dict(color=transparent(colour, 0.3), symbol=symbol, size=4),
+            marker=dict(color=transparent(colour, 0.4), symbol=symbol, size=5),
             hoverinfo="skip",
             showlegend=legend,
         )
@@ -92,7 +100,7 @@ def _bought(toy: Toy, name: str, game: Game) -> list[go.Scatter]:
         f"{name}, stage {stage}, pick {number}: {CATEGORIES[kind]}"
         for number, (stage, kind) in enumerate(zip(game.stage_P, kinds, strict=True), 1)
     ]
-    first = np.arange(len(kinds)) < NUMBERED
+    first = _with_room(picks_N2)
     marks = [
         go.Scatter(
             x=picks_N2[own, 0],
@@ -102,10 +110,10 @@ def _bought(toy: Toy, name: str, game: Game) -> list[go.Scatter]:
             mode="markers+text" if numbered else "markers",
             hovertemplate="%{customdata}<extra></extra>",
             text=[str(i + 1) for i in np.flatnonzero(own)] if numbered else None,
-            textfont=dict(size=10, color="#ffffff"),
+            textfont=dict(size=12, color="#ffffff"),
             marker=dict(
                 color=[CATEGORY_STYLE[kind][0] for kind in kinds[own]],
-                size=17 if numbered else 9,
+                size=18 if numbered else 10,
                 symbol="circle" if numbered else [CATEGORY_STYLE[kind][1] for kind in kinds[own]],
                 line=dict(color="#ffffff", width=1),
             ),
@@ -113,6 +121,14 @@ def _bought(toy: Toy, name: str, game: Game) -> list[go.Scatter]:
         for numbered, own in ((False, ~first), (True, first))
     ]
     return [rings, *marks]
+
+
+def _with_room(picks_P2: np.ndarray) -> np.ndarray:
+    """Which of the first picks get their number (bool, P): those that keep `APART` from every earlier one with one."""
+    shown_P = np.zeros(len(picks_P2), bool)
+    for i, pick_2 in enumerate(picks_P2[:NUMBERED]):
+        shown_P[i] = (np.linalg.norm(picks_P2[shown_P] - pick_2, axis=1) >= APART).all()
+    return shown_P
 
 
 def bought(df: pd.DataFrame) -> go.Figure:
@@ -126,7 +142,8 @@ def bought(df: pd.DataFrame) -> go.Figure:
     order = {family: i for i, family in enumerate(cost_tables.FAMILIES)}
     total = total.assign(place=total["family"].map(order), all=total[list(cost_tables.BOUGHT)].sum(axis=1))
     total = total.sort_values(["place", "all"], kind="stable")
-    names, fig = cost_tables.without_learner(total.index), go.Figure()
+    shown = display_names.methods(total.index)
+    names, fig = [shown[name] for name in total.index], go.Figure()
     for code, column in enumerate(cost_tables.BOUGHT):
         colour, _, hatching = CATEGORY_STYLE[code]
         fig.add_trace(
@@ -146,7 +163,13 @@ def bought(df: pd.DataFrame) -> go.Figure:
     note = "; off the scale: " + ", ".join(
         f"{name} {count:,.0f}" for name, count in zip(np.array(names)[beyond], total["all"][beyond], strict=True)
     )
-    return layout(fig, "Who buys junk?", about(df) + (note if beyond.any() else ""), 190 + 23 * len(total), top=120)
+    return layout(
+        fig,
+        findings.of_purchases(df),
+        f"what was bought; {about(df)}" + (note if beyond.any() else ""),
+        190 + 23 * len(total),
+        top=120,
+    )
 
 
 def _without_outliers(values: pd.Series) -> list[float]:
@@ -164,13 +187,19 @@ def plane(
 ) -> go.Figure:
     """Annotation cost and accuracy of each method at its last stage, mean and standard deviation over seeds.
 
-    Left and up is better; the dotted line joins the methods that no ranked other beats in both. `ceiling`: the accuracy
-    (0 to 1) with all iD samples labelled, and `floor`: the least that iD labels can cost, a look each; dashed lines.
-    `highlight`: what the names of the methods begin with that stand out; the others are pale.
+    Left and up is better; the dotted line joins the methods that no ranked other beats in both. In colour, with bars:
+    those of `style.highlighted`, or the methods whose names begin with `highlight`; the others are grey and have the
+    symbol of their family. `ceiling`: the accuracy (0 to 1) with all iD samples labelled, and `floor`: the least that
+    iD labels can cost, a look each; dashed lines.
     """
     table, fig = cost_tables.table2(df), go.Figure()
-    names, ranked = cost_tables.without_learner(table.index), table["family"] != "reference"
-    front = _front(table[ranked])
+    shown, ranked = display_names.methods(table.index), table["family"] != "reference"
+    front, names = _front(table[ranked]), np.array([shown[name] for name in table.index], object)
+    if highlight:
+        strong = {name for name in table.index if name.startswith(highlight)}
+    else:
+        strong = highlighted(list(table.index[ranked]), None, table["accuracy_mean"].to_dict())
+    styles = method_styles([name for name in table.index if name in strong])
     fig.add_trace(
         go.Scatter(
             x=front["cost_mean"],
@@ -182,32 +211,37 @@ def plane(
             hoverinfo="skip",
         )
     )
-    for family, (colour, symbol) in FAMILY_STYLE.items():
-        own = (table["family"] == family).to_numpy()
-        if not own.any():
-            continue
-        rows = table[own]
-        pale = [not name.startswith(highlight) for name in np.array(names, object)[own]]
-        error = dict(thickness=1, width=0, color=transparent(colour, 0.2))
+    hover = "%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>"
+    for family, (_, symbol) in FAMILY_STYLE.items():
+        own = ((table["family"] == family) & ~table.index.isin(strong)).to_numpy()
+        if own.any():
+            fig.add_trace(
+                go.Scatter(
+                    x=table["cost_mean"][own],
+                    y=table["accuracy_mean"][own],
+                    name=cost_tables.FAMILIES[family],
+                    mode="markers",
+                    text=names[own],
+                    cliponaxis=False,
+                    marker=dict(color=GREY, symbol=symbol, size=9, line_color=GREY, line_width=2 * ("open" in symbol)),
+                    hovertemplate=hover,
+                )
+            )
+    for name in table.index[table.index.isin(strong)]:
+        (colour, _, symbol), row = styles[name], table.loc[name]
+        error = dict(thickness=1.2, width=0, color=transparent(colour, 0.6))
         fig.add_trace(
             go.Scatter(
-                x=rows["cost_mean"],
-                y=rows["accuracy_mean"],
-                name=cost_tables.FAMILIES[family],
+                x=[row["cost_mean"]],
+                y=[row["accuracy_mean"]],
                 mode="markers",
-                text=np.array(names, object)[own],
+                text=[shown[name]],
+                showlegend=False,
                 cliponaxis=False,
-                marker=dict(
-                    color=colour,
-                    symbol=symbol,
-                    size=[10 if p or not highlight else 14 for p in pale],
-                    opacity=[0.45 if p else 1 for p in pale],
-                    line_color=colour,
-                    line_width=2 * ("open" in symbol),
-                ),
-                error_x=dict(array=rows["cost_sd"], **error),
-                error_y=dict(array=rows["accuracy_sd"], **error),
-                hovertemplate="%{text}<br>cost %{x:,.0f}, accuracy %{y:.2f} %<extra></extra>",
+                marker=dict(color=colour, symbol=symbol, size=14, line=dict(color="#ffffff", width=1)),
+                error_x=dict(array=[row["cost_sd"]], **error),
+                error_y=dict(array=[row["accuracy_sd"]], **error),
+                hovertemplate=hover,
             )
         )
     ends = table["cost_mean"] if floor is None else pd.concat([table["cost_mean"], pd.Series([floor])])
@@ -217,14 +251,24 @@ def plane(
     tops = [table["accuracy_mean"].max()] + ([100 * ceiling] if ceiling is not None else [])
     room = 0.06 * max(max(tops) - table["accuracy_mean"].min(), 1e-9)
     up = table["accuracy_mean"].min() - room, max(tops) + room
-    _name_marks(fig, table, names, front, across, up, log_cost=log_cost, highlight=highlight)
+    spot = front["cost_mean"].to_numpy(), front["accuracy_mean"].to_numpy()
+    corner = np.stack([np.repeat(spot[0], 2)[:-1], np.repeat(spot[1], 2)[1:]], axis=1)  # up, then to the right
+    at = pd.DataFrame({"x": table["cost_mean"], "y": table["accuracy_mean"]})
+    if log_cost:
+        at["x"], corner[:, 0] = np.log10(at["x"]), np.log10(corner[:, 0])
+    bold = [name in strong for name in table.index]
+    colours = [styles[name][0] if name in strong else GREY for name in table.index]
+    size = WIDTH - PLANE_LEFT - RIGHT, PLANE_HEIGHT - PLANE_TOP - PLANE_BOTTOM
+    spread = table[["cost_sd", "accuracy_sd"]].fillna(0)
+    bars = [_bar(table.loc[name], spread.loc[name], axis, log_cost) for name in strong for axis in (0, 1)]
+    name_marks(fig, at, list(names), colours, across, up, size, lines=[corner, *bars], bold=bold)
     fig.update_xaxes(title_text="annotation cost at the last stage (samples shown to the oracle)", range=across)
     if log_cost:
         fig.update_xaxes(type="log", tickvals=[m * 10**k for k in range(6) for m in (1, 2, 3, 5)])
     fig.update_yaxes(title_text="test accuracy at the last stage (%)", range=up)
     if ceiling is not None:
         text = f"all iD samples of the pool labelled: {100 * ceiling:.1f} %"
-        at = dict(annotation_text=text, annotation_position="top", annotation_font=dict(size=11, color=TEXT))
+        at = dict(annotation_text=text, annotation_position="top", annotation_font=dict(size=12, color=INK))
         fig.add_hline(y=100 * ceiling, line=dict(color=TEXT, dash="dash", width=1), **at)
     if floor is not None:
         fig.add_vline(x=floor, line=dict(color=TEXT, dash="dash", width=1))
@@ -242,8 +286,8 @@ def plane(
     fig.update_layout(legend=dict(orientation="h", x=0, y=-0.13, yanchor="top"))
     return layout(
         fig,
-        _finding(table[ranked]),
-        f"{about(df)}; bars: 1 standard deviation over seeds",
+        findings.of_ends(table[ranked], shown)[0],
+        f"{about(df)}; cost and accuracy at the last stage; bars: 1 standard deviation over seeds",
         PLANE_HEIGHT,
         top=PLANE_TOP,
         bottom=PLANE_BOTTOM,
@@ -251,54 +295,13 @@ def plane(
     )
 
 
-def _name_marks(fig: go.Figure, table: pd.DataFrame, names, front, across, up, *, log_cost: bool, highlight: str):
-    """Write the name of each row of `table` near its mark, with a line that leads there; `across`, `up`: axes' ends.
-
-    `front`: the rows that a stepped line joins, which names keep off.
-    """
-    size = WIDTH - PLANE_LEFT - RIGHT, PLANE_HEIGHT - PLANE_TOP - PLANE_BOTTOM
-
-    def places(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Where rows lie, in the axes' units and in pixels from the lower left."""
-        x = (np.log10(rows["cost_mean"]) if log_cost else rows["cost_mean"]).to_numpy()
-        y = rows["accuracy_mean"].to_numpy()
-        both = zip((x, y), (across, up), size, strict=True)
-        return x, y, *((value - low) / (high - low) * side for value, (low, high), side in both)
-
-    x, y, *marks = places(table)
-    right, above = places(front)[2:]
-    level = np.stack([right[:-1], above[1:], right[1:], above[1:]], axis=1)
-    upright = np.stack([right[:-1], above[:-1], right[:-1], above[1:]], axis=1)
-    shift_N2 = led_labels(*marks, names, *size, lines_L4=np.concatenate([level, upright]))
-    for i, (right, above) in enumerate(shift_N2):
-        colour = FAMILY_STYLE[table["family"].iloc[i]][0]
-        bold = highlight and names[i].startswith(highlight)
-        fig.add_annotation(
-            x=x[i],
-            y=y[i],
-            ax=right,
-            ay=-above,
-            text=f"<b>{names[i]}</b>" if bold else names[i],
-            font=dict(size=11, color=colour),
-            name="mark",
-            arrowhead=0,
-            arrowwidth=0.8,
-            arrowcolor=transparent(colour, 0.6),
-            standoff=5,
-            borderpad=1,
-        )
-
-
-def _finding(ranked: pd.DataFrame) -> str:
-    """What the plane says in a sentence: who ends highest, how far above random choice, and for how many looks."""
-    names = cost_tables.without_learner(ranked.index)
-    base = [i for i, name in enumerate(names) if name.lower() in ("random", "random, probe", "random, supervised")]
-    best = int(ranked["accuracy_mean"].to_numpy().argmax())
-    if not base or best == base[0]:
-        return "Nobody ends above random choice" if base else "What a strategy costs, and what it is worth"
-    gain = ranked["accuracy_mean"].iloc[best] - ranked["accuracy_mean"].iloc[base[0]]
-    ratio = ranked["cost_mean"].iloc[best] / ranked["cost_mean"].iloc[base[0]]
-    return f"{names[best]} ends highest, {gain:.1f} points above random, for {ratio:.1f} times the looks"
+def _bar(row: pd.Series, spread: pd.Series, axis: int, log_cost: bool) -> np.ndarray:
+    """The ends (2, 2) of the bar of one standard deviation along an axis, in the units of the axes."""
+    ends = np.tile([row["cost_mean"], row["accuracy_mean"]], (2, 1))
+    ends[:, axis] += [-spread.iloc[axis], spread.iloc[axis]]
+    if log_cost:
+        ends[:, 0] = np.log10(np.maximum(ends[:, 0], 1))
+    return ends
 
 
 def _front(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from alkit.explorer.palette import FAINT, FAMILY_STYLE, PALETTE, TEXT
-from alkit.study.analysis import cost_tables, paired_differences, variance
+from alkit.explorer.palette import FAINT, FAMILY_STYLE, GREY, INK, PALETTE, TEXT
+from alkit.study.analysis import cost_tables, display_names, paired_differences, variance
+from alkit.study.figures import findings
 from alkit.study.figures.comparison import AXIS_TITLES, ROW
 from alkit.study.figures.label_places import pixels, text_positions
 from alkit.study.figures.measurements import HATCH, origin
@@ -37,7 +38,7 @@ PARTS = dict(
             (PALETTE[0], "/"),
             (PALETTE[3], "x"),
             (TEXT, ""),
-            (FAINT, ""),
+            (GREY, ""),
         ),
     )
 )
@@ -78,8 +79,9 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
     itself = pd.DataFrame(dict(mean=0.0, low=0.0, high=0.0, p_holm=1.0), index=[zero])  # a mark on its own line
     found = pd.concat([found[[*itself.columns, "n_seeds"]], itself]).join(names)
     means = found.groupby("strategy_name")["mean"].mean().sort_values(ascending=not paired_differences.NUMBERS[number])
-    rows, fig = list(means.index), go.Figure()
-    spans = found.groupby("strategy_name")["mean"].agg(["min", "max"]).loc[rows]
+    rows, fig = [display_names.strategy(name) for name in means.index], go.Figure()
+    zero_name = display_names.strategy(baseline)
+    spans = found.groupby("strategy_name")["mean"].agg(["min", "max"]).loc[means.index]
     fig.add_trace(
         go.Scatter(
             x=np.ravel([[low, high, None] for low, high in spans.to_numpy()]),
@@ -96,7 +98,7 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
         fig.add_trace(
             go.Scatter(
                 x=own["mean"],
-                y=own["strategy_name"],
+                y=own["strategy_name"].map(display_names.strategy),
                 name=name,
                 mode="markers",
                 marker=dict(
@@ -121,16 +123,19 @@ def learners(df: pd.DataFrame, number: str = "area", *, baseline: str = "random"
         )
         level = 0.0 if name == order[0] else found.loc[methods[name, baseline], "mean"]
         fig.add_vline(level, line=dict(color=colour, width=1.5, dash="dot"), layer="below")
-    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus that of {baseline} on {order[0]}")
+    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus that of {zero_name} on {order[0]}")
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=rows, showgrid=False)
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     wins = "more is better" if paired_differences.NUMBERS[number] else "less is better"
+    gains = {name: float(found.loc[methods[name, baseline], "mean"]) for name in order[1:]}
+    own_line = found["learner_name"].map({order[0]: 0.0, **gains})
+    added = float((found["mean"] - own_line).max())
     note = paired_differences.seeds_note(int(found["n_seeds"].iloc[0]), len(found) - 1)
     return layout(
         fig,
-        "Which earns the gain, the learner or the strategy?",
+        findings.of_learners(gains, added, order[0], " points" if number in ("area", "accuracy") else ""),
         f"{origin(df)}; mean and 95 % bootstrap interval, paired by seed; {wins}; filled: p < 0.05 after Holm<br>"
-        f"dotted lines: {baseline} on each learner. Far lines: the learner matters; marks far from their line: the "
+        f"dotted lines: {zero_name} on each learner. Far lines: the learner matters; marks far from their line: the "
         f"strategy does<br><span style='font-size:12px'>{note}</span>",
         220 + ROW * len(rows),
         top=150,
@@ -157,7 +162,7 @@ def shares(df: pd.DataFrame) -> go.Figure:
                 insidetextanchor="middle",
                 textangle=0,
                 constraintext="none",
-                textfont=dict(size=13, color=TEXT if part == "rest" else "#ffffff"),
+                textfont=dict(size=13, color=INK if part == "rest" else "#ffffff"),
                 customdata=chance,
                 hovertemplate=f"{part}: %{{x:.1f}} % of the spread of %{{y}}"
                 + ("" if part == "rest" else "<br>(noise alone would give %{customdata:.1f} %)")
@@ -172,7 +177,7 @@ def shares(df: pd.DataFrame) -> go.Figure:
     names = " and ".join(", ".join(dict.fromkeys(ranked["learner_name"])).rsplit(", ", 1))
     return layout(
         fig,
-        "What explains the spread?",
+        findings.of_shares(tables[SHORT[SHARES[0]]]["share"], SHORT[SHARES[0]]),
         f"{origin(df)}; {counts[0]} learners ({names}) x {counts[1]} strategies, complete<br>"
         "rest: what a seed does to single runs. Shares describe these learners and strategies, not all there are",
         180 + 46 * len(tables),
@@ -189,7 +194,8 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
     counts = variance.verdict(joint)
     fig, families = go.Figure(), list(dict.fromkeys(joint["family"]))
     sure = joint[["p_holm_one", "p_holm_other"]].lt(paired_differences.LEVEL).sum(axis=1)
-    names = [name if count else "" for name, count in zip(joint.index, sure, strict=True)]
+    shown = [display_names.strategy(name) for name in joint.index]
+    names = [name if count else "" for name, count in zip(shown, sure, strict=True)]
     spreads = [(joint[f"high_{side}"] - joint[f"low_{side}"]) / 2 for side in ("one", "other")]
     spots = np.array(
         text_positions(
@@ -228,8 +234,8 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
                 text=np.array([f" {name} " for name in names], object)[own],
                 textposition=spots[own],
                 cliponaxis=False,
-                textfont=dict(size=12, color=colour),
-                hovertext=list(rows.index),
+                textfont=dict(size=12, color=INK),
+                hovertext=np.array(shown, object)[own],
                 marker=dict(
                     color=colour,
                     size=10,
@@ -239,14 +245,15 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
                 hovertemplate=f"%{{hovertext}}<br>{one}: %{{x:+.2f}}<br>{other}: %{{y:+.2f}}<extra></extra>",
             )
         )
-    fig.update_xaxes(title_text=f"{one}: {SHORT[number]}, minus random's")
-    fig.update_yaxes(title_text=f"{other}: {SHORT[number]}, minus random's")
+    one, other = (display_names.POOLS.get(place, place) for place in (one, other))
+    fig.update_xaxes(title_text=f"{one}: {SHORT[number]}, minus Random's")
+    fig.update_yaxes(title_text=f"{other}: {SHORT[number]}, minus Random's")
     fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     rho = "" if np.isnan(counts["rank_correlation"]) else f"; rank correlation {counts['rank_correlation']:+.2f}"
     return layout(
         fig,
-        "What holds in both places?",
-        f"{counts['same_sign']} of {counts['strategies']} strategies have the same sign in both{rho}<br>"
+        f"{counts['same_sign']} of {counts['strategies']} strategies gain in both places, or lose in both",
+        f"{one} and {other}; differences to Random{rho}<br>"
         "bars: 95 % bootstrap intervals over seeds; filled: p < 0.05 after Holm in both, named: in at least one",
         660,
         top=130,
