@@ -11,7 +11,8 @@ import smoke_notebooks
 
 from alkit import acquisition, benchmarks, learners, paths
 from alkit.study import notebook as helpers
-from alkit.study.analysis import cost_tables
+from alkit.study import tables
+from alkit.study.analysis import cost_tables, curves
 from alkit.study.batch import notebook_runs, publish
 
 PATHS = [paths.NOTEBOOKS / f"{stem}.ipynb" for stem in notebook_runs.notebooks()]
@@ -111,8 +112,12 @@ def test_reads_as_a_lesson(notebook):
     assert text[0].startswith("# ") and "**Question.**" in text[0]
     last = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"][-1]
     assert all(cell.cell_type == "code" for cell in notebook.cells[last + 1 :])  # lines to begin an exercise with
-    before, learned, last = notebook.cells[last - 2 : last + 1]
-    if learned.cell_type == "code":  # the text of the pool
+    title, before, learned, last = notebook.cells[last - 3 : last + 1]
+    if learned.source.startswith("notebook.told("):  # another pool's
+        assert re.fullmatch(r'notebook.told\(benchmark, "0\d learned"\)', learned.source)
+        assert title.source.endswith("## What we learned")
+        told = before.source
+    elif learned.cell_type == "code":  # the text of the pool
         assert before.source.endswith("## What we learned")
         assert re.fullmatch(r'Markdown\(story\["0\d learned"\]\)', learned.source)
         told = learned.outputs[0].data["text/markdown"]
@@ -123,13 +128,39 @@ def test_reads_as_a_lesson(notebook):
 
 
 def test_every_benchmark_has_the_text_that_the_notebooks_ask_for():
-    wanted = {key for path in PATHS for key in re.findall(r'story\[\\"(.+?)\\"\]', path.read_text())}
+    asked = r'(?:story\[|told\(benchmark, )\\"(.+?)\\"[\])]'
+    wanted = {key for path in PATHS for key in re.findall(asked, path.read_text())}
     assert {f"0{i} learned" for i in range(1, 5)} <= wanted
     for benchmark in benchmarks.BENCHMARKS:
         if benchmark != "tiny":
             story = helpers.story(benchmark)
             assert set(story) == wanted and all(story.values())
             assert all("**Limits.**" in text for key, text in story.items() if key.endswith("learned"))
+
+
+@pytest.mark.parametrize("stem", FIRST)
+def test_text_about_mixdigits_stands_in_the_notebook_and_other_pools_have_their_own_in_its_place(stem):
+    cells = nbformat.read(paths.NOTEBOOKS / f"{stem}.ipynb", as_version=4).cells
+    parts = {helpers.TOLD.fullmatch(cell.source)[1]: i for i, cell in enumerate(cells) if "told(" in cell.source}
+    above = [i for i, cell in enumerate(cells) if "mixdigits" in tags(cell)]
+    assert above == [i - 1 for i in parts.values()] and f"{stem[:2]} learned" in parts
+    for part, at in parts.items():
+        assert cells[at - 1].cell_type == "markdown" and cells[at].outputs == []
+        assert helpers.told("mixdigits", part) is None
+        assert helpers.told("mixmnist", part).data == helpers.story("mixmnist")[part]
+        assert helpers.told("mixdigits-id10", part).data.endswith(cells[at - 1].source)
+    assert not any("notebook.story" in cell.source for cell in cells)
+
+
+def test_questions_of_the_game_that_cannot_be_asked_are_named():
+    helpers.check_questions([3, 4, 5], first=[0, 1], n=6)
+    for mine, said in (
+        ([3, 6, -1], "numbers for 6, -1 in `my_questions`: there are samples 0 to 5 only"),
+        ([1, 3], "1 in `my_questions`: these were answered before"),
+        ([4, 3, 4], "4 in `my_questions`: these stand there more than once"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            helpers.check_questions(mine, first=[0, 1], n=6)
 
 
 def test_text_on_what_was_learned_on_one_pool_says_so_on_every_other():
@@ -227,6 +258,38 @@ def test_evidence_on_the_papers_claims_is_in_the_committed_results():
     assert f"{paper['random'][0]:.2f} % and {paper['least_confidence'][0]:.2f} %" in mixmnist
 
 
+def test_what_notebook_4_says_it_learned_is_in_the_committed_table():
+    """Its text of MixDigits: bills, accuracies, the means over the common costs, the initial set."""
+    told, off = helpers.story("mixdigits")["04 learned"], '{"auxiliary_filter": false}'
+    six = {
+        name: ends("mixdigits-laptop", name, "supervised") for name in ("random", "least_confidence", "entropy", "ddu")
+    }
+    six |= {name: ends("mixdigits-laptop", name, "contrastive", off) for name in ("random_cl", "distance_cl")}
+    unsure = [six[name] for name in ("least_confidence", "entropy", "ddu")]
+    rest = [six[name] for name in ("random", "random_cl", "distance_cl")]
+    for one, other, said in (
+        (unsure, 1, "{:.0f} to {:.0f} looks, the other"),
+        (rest, 1, "methods for {:.0f} to {:.0f}, to"),
+        (unsure, 0, "end at {:.1f} to {:.1f} %"),
+        (rest, 0, "the others at {:.1f} to {:.1f} %"),
+    ):
+        assert said.format(min(row[other] for row in one), max(row[other] for row in one)) in told
+    distance, any_ = six["distance_cl"][1], six["random_cl"][1]
+    eleven = [ends("mixdigits-laptop-strategies", name, "probe", off)[1] for name in ("distance_cl", "random_cl")]
+    assert f"({distance:.0f} looks to {any_:.0f}, a" in told and f"({six['random'][1]:.0f})" in told
+    assert "{:.0f} to {:.0f} in the eleven seeds".format(*eleven) in told
+
+    runs = tables.read_results(paths.ROOT / "figures", "mixdigits", "laptop")
+    area = 100 * curves.area(runs).groupby("method").area.mean()
+    assert f"runs from {area.min():.1f} % ({area.idxmin()}) to {area.max():.1f} % ({area.idxmax()})" in told
+    begun = runs.groupby(["learner", "strategy", "seed"]).head(1)
+    early = 100 * begun.groupby("learner").accuracy.mean()
+    assert f"it has {early.contrastive:.1f} %, the supervised one {early.supervised:.1f} %" in told
+    assert f"{(begun.cost - begun.n_id).mean():.0f} of the {begun.cost.mean():.0f} images in the initial set" in told
+    looked = [100 * row[1] / len(benchmarks.load("mixdigits").pool) for row in six.values()]
+    assert f"look at {min(looked):.0f} to {max(looked):.0f} % of it" in told
+
+
 def test_copies_for_nbval_run_at_smoke_and_are_otherwise_the_notebooks(tmp_path):
     for copy in smoke_notebooks.write(tmp_path):
         original = paths.NOTEBOOKS / copy.name
@@ -262,6 +325,6 @@ def test_published_notebook_can_be_read_on_a_plain_page_and_says_what_the_study_
         assert all(output.output_type != "error" and output.get("name") != "stderr" for output in cell.outputs)
         assert "application/vnd.plotly.v1+json" not in kinds
         assert "image/png" in kinds or "keep(" not in cell.source or "else:" in cell.source, cell.source
-        if match := re.fullmatch(r'Markdown\(story\["(.+)"\]\)', cell.source):
+        if match := re.fullmatch(r'Markdown\(story\["(.+)"\]\)', cell.source) or helpers.TOLD.fullmatch(cell.source):
             told = publish.linked(story[match[1]], paths.NOTEBOOKS, path.parent)
             assert cell.outputs[0].data["text/markdown"] == told, match[1]

@@ -153,7 +153,7 @@ def copied(notebook: Path, copy: Path, given: dict) -> Path:
     made = parameterize_notebook(load_notebook_node(str(notebook if fresh else copy)), given)
     write_atomic(copy, json.dumps(made).encode())
     if fresh:
-        publish.drop_pictures(copy)
+        publish.drop_what_is_of_mixdigits(copy, _pool_of(given)[0])
         publish.relink(copy, places.NOTEBOOKS, targets=copy.parent)
     return copy
 
@@ -162,7 +162,8 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
     """Run one notebook through papermill into `output`; its progress goes to this process's standard error.
 
     `output` is replaced when the notebook has ended well; one that failed is kept beside it (`failed`). Pictures of
-    MixDigits are left out. Given `publish`, a copy for plain web pages goes into figures/<pool>/notebooks.
+    MixDigits, and its text where the benchmark is another, are left out. Given `publish`, a copy for plain web pages
+    goes into figures/<pool>/notebooks.
 
     ValueError for parameters that the notebook does not have; PapermillExecutionError where a cell fails, and
     RuntimeError where the kernel does not start or is killed.
@@ -196,7 +197,7 @@ def execute(notebook: Path, output: Path, given: dict) -> None:
             if made.exists():
                 write_atomic(failed(output), made.read_bytes())
             raise
-        publish.drop_pictures(made)
+        publish.drop_what_is_of_mixdigits(made, _pool_of(values)[0])
         if values.get("publish"):
             name = label(*_pool_of(values), values.get("name", ""))
             publish.publish(made, *places.figure_place(name, True), old=places.NOTEBOOKS)

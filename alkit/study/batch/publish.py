@@ -16,10 +16,14 @@ WIDTH = 900  # pixels of a picture, as wide as a page shows it
 LINK = re.compile(r"\]\((?!\w+://|#)([^)#\s]+)")
 
 
-def drop_pictures(path: Path) -> None:
-    """Take cells tagged "picture" out of an executed notebook: they show MixDigits, and it has figures of its own."""
+def drop_what_is_of_mixdigits(path: Path, benchmark: str) -> None:
+    """Take cells that are about MixDigits out of an executed notebook: it has figures of its own (tag "picture").
+
+    Of another `benchmark` it has a text of its own, too (tag "mixdigits").
+    """
+    dropped = {"picture"} if benchmark == "mixdigits" else {"picture", "mixdigits"}
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if "picture" not in cell.metadata.get("tags", [])]
+    notebook.cells = [cell for cell in notebook.cells if not dropped & {*cell.metadata.get("tags", [])}]
     write_atomic(path, nbformat.writes(notebook).encode())
 
 

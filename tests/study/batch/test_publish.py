@@ -31,6 +31,7 @@ def notebook(tmp_path):
     output = nbformat.v4.new_output
     book.cells = [
         nbformat.v4.new_markdown_cell("![a](b.png)", metadata={"tags": ["picture"]}),
+        nbformat.v4.new_markdown_cell("about its digits", metadata={"tags": ["mixdigits"]}),
         nbformat.v4.new_markdown_cell("text"),
         cell("1 + 1", output("execute_result", {"text/plain": "2"}), tags=["keep_output"]),
         cell("for kind in kinds:\n    display(keep(figures.curves(results), kind))",
@@ -44,10 +45,12 @@ def notebook(tmp_path):
     return tmp_path / "01.ipynb"
 
 
-def test_pictures_of_another_pool_are_dropped_and_nothing_else(notebook):
+def test_pictures_and_the_text_of_another_pool_are_dropped_and_nothing_else(notebook):
     before = nbformat.read(notebook, as_version=4)
-    publish.drop_pictures(notebook)
+    publish.drop_what_is_of_mixdigits(notebook, "mixdigits")
     assert nbformat.read(notebook, as_version=4).cells == before.cells[1:]
+    publish.drop_what_is_of_mixdigits(notebook, "mixmnist")
+    assert nbformat.read(notebook, as_version=4).cells == before.cells[2:]
 
 
 def test_published_copy_shows_pictures_and_keeps_no_trace_of_the_run(notebook, tmp_path):
@@ -57,7 +60,7 @@ def test_published_copy_shows_pictures_and_keeps_no_trace_of_the_run(notebook, t
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     assert book.metadata == {"kernelspec": {"name": "python3", "display_name": "P"}}
-    assert [set(cell.metadata) for cell in book.cells] == [{"tags"}, set(), {"tags"}, set(), set()]
+    assert [set(cell.metadata) for cell in book.cells] == [{"tags"}, {"tags"}, set(), {"tags"}, set(), set()]
     (table,), (curves,), (samples,) = (cell.outputs for cell in book.cells if cell.cell_type == "code")
     assert table.data["text/plain"] == "2"
     picture = Image.open(io.BytesIO(base64.b64decode(curves.data["image/png"]))).convert("RGB")
