@@ -1,5 +1,6 @@
 """One figure for each benchmark, in the study's look, drawn from its table alone."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -170,25 +171,33 @@ def growth(table: pd.DataFrame) -> go.Figure:
 
 
 def study(table: pd.DataFrame) -> go.Figure:
-    """Seconds and peak memory of each notebook of the study, what its runs spend, and what imports cost."""
+    """Seconds and peak memory of each notebook of the study, what its runs spend, and what imports cost.
+
+    All times are seconds, on a logarithmic axis, as the longest is thousands of times the shortest.
+    """
     fig = make_subplots(1, 2, column_widths=[0.68, 0.32], horizontal_spacing=0.06, shared_yaxes=True,
                         subplot_titles=["seconds", "most memory at once, MB"])  # fmt: skip
     for column, name in ((1, "seconds"), (2, "peak_MB")):
         known = table[table[name].notna()]
         fig.add_trace(
-            go.Bar(
-                y=known["part"], x=known[name], orientation="h", marker=dict(color=THEIRS if column == 1 else OTHER),
-                text=[f"{value:,.3g}" if column == 1 else f"{value:,.0f}" for value in known[name]],
-                textposition="outside", cliponaxis=False, showlegend=False, hoverinfo="x+y",
+            go.Scatter(
+                y=known["part"], x=known[name], mode="markers+text", textposition="middle right",
+                marker=dict(color=THEIRS if column == 1 else OTHER, size=11),
+                text=[f" {value:,.3g} s" if value < 100 and column == 1 else f" {value:,.0f}" + " s" * (column == 1)
+                      for value in known[name]],
+                cliponaxis=False, showlegend=False, hoverinfo="x+y",
             ),
             1, column,
         )  # fmt: skip
-    fig.update_xaxes(rangemode="tozero", range=[0, 1.2 * table["seconds"].max()], col=1)
+    low, high = table["seconds"].min(), table["seconds"].max()
+    fig.update_xaxes(type="log", range=[math.log10(low) - 0.2, math.log10(high) + 0.9], dtick=1, col=1)
     fig.update_xaxes(range=[0, 1.4 * table["peak_MB"].max()], col=2)
-    fig.update_yaxes(autorange="reversed", categoryarray=list(table["part"]), categoryorder="array")
-    return layout(
-        fig, "The whole study on MixDigits, headless, from nothing", of(table), 190 + 28 * len(table), top=110
-    )
+    fig.update_yaxes(autorange="reversed", categoryarray=list(table["part"]), categoryorder="array", showgrid=False)
+    notebooks = table[table["part"].str.startswith("notebook")].set_index("part")["seconds"]
+    longest = notebooks.idxmax()
+    title = f"{longest.capitalize()} takes {notebooks[longest]:.0f} of the {notebooks.sum():.0f} seconds of the study"
+    subtitle = f"MixDigits, headless, from nothing; seconds on a logarithmic axis; {of(table)}"
+    return layout(fig, title, subtitle, 190 + 28 * len(table), top=110)
 
 
 def strategies(table: pd.DataFrame) -> go.Figure:

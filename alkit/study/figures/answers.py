@@ -8,10 +8,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit.explorer.palette import PALETTE, TEXT
-from alkit.study.analysis import answers
+from alkit.study.analysis import answers, display_names
 from alkit.study.figures.style import layout, method_styles, transparent
-
-NAMES = {"mixdigits": "MixDigits", "mixmnist": "MixMNIST"}
 
 BILLS = {
     "looks": "looks",
@@ -28,6 +26,7 @@ WAYS = {  # colour, dash, symbol
     "ActiveLab": (PALETTE[3], "longdash", "star"),
     "no errors": (TEXT, "dot", "circle-open"),
 }
+BANDED = ("one answer", "two that agree", "ActiveLab")  # more bands than these hide each other
 ERRORS = {"symmetric": "any other answer", "votes": "what voters mix up"}
 
 DRAWS = {  # words, colour, symbol
@@ -60,7 +59,7 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
     for name, row in found.iterrows():
         colour, dash, symbol = styles[name]
         line = dict(
-            name=name,
+            name=display_names.strategy(name),
             legendgroup=name,
             mode="lines+markers",
             line=dict(color=colour, dash=dash, width=2),
@@ -73,7 +72,7 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
                     y=row[keys],
                     showlegend=column == 1,
                     **line,
-                    hovertemplate="%{y:.2f} x random<extra>" + str(name) + "</extra>",
+                    hovertemplate="%{y:.2f} x random<extra>" + display_names.strategy(name) + "</extra>",
                 ),
                 1,
                 column,
@@ -91,21 +90,33 @@ def cheapest(table: pd.DataFrame, *, target: float) -> go.Figure:
     fig.update_yaxes(title_text="cost, random = 1", col=1)
     fig.update_xaxes(showgrid=False)
     fig.update_xaxes(type="log", tickvals=answers.RATIOS, col=2)
-    left_out = f"; not drawn, as half of their runs ended below: {', '.join(never)}" if never else ""
+    left_out = (
+        f"; not drawn, as half of their runs ended below: {', '.join(map(display_names.strategy, never))}"
+        if never
+        else ""
+    )
     return layout(
         fig,
-        "Which strategy is cheapest under which bill?",
+        _cheapest(found),
         f"{_pool(table)}: what was paid until the test accuracy was {target:g} %, median of {table['seed'].nunique()} "
         f"runs{left_out}",
         520,
     )
 
 
+def _cheapest(found: pd.DataFrame) -> str:
+    """Who is cheapest under most bills, and under how many of them."""
+    counts = found[list(BILLS)].idxmin().value_counts()
+    name, number = counts.index[0], int(counts.iloc[0])
+    of_all = f"all {len(BILLS)} bills" if number == len(BILLS) else f"{number} of {len(BILLS)} bills"
+    return f"{display_names.strategy(name)} is cheapest under {of_all}"
+
+
 def per_answer(table: pd.DataFrame) -> go.Figure:
     """Test accuracy against the number of answers, for each way to spend them.
 
     `table`: rows of `analysis.answers.spending`; a column for each kind of errors, a row for each share of them. Means
-    over seeds at each stage, bands of a standard error.
+    over seeds at each stage, bands of a standard error for three of them.
     """
     kinds = [kind for kind in ERRORS if kind in set(table["errors"])]
     shares = sorted(set(table["share"]))
@@ -126,18 +137,29 @@ def per_answer(table: pd.DataFrame) -> go.Figure:
                     style,
                     column,
                     row=row,
+                    band=way in BANDED,
                 )
     fig.update_xaxes(showgrid=False)
     fig.update_xaxes(title_text="answers", row=len(shares))
     fig.update_yaxes(title_text="test accuracy (%)", col=1)
     return layout(
         fig,
-        "Ask again, or ask anew?",
+        _highest(table),
         f"{_pool(table)}; {len(answers.ERRORS_J)} annotators who err on {shares[0]:.0%} of all images in the mean, or "
         f"on {shares[-1]:.0%};<br>mean and standard error of {table['seed'].nunique()} seeds",
         760,
         top=125,
     )
+
+
+def _highest(table: pd.DataFrame) -> str:
+    """Which way to spend answers ends highest most often, of those with errors."""
+    last = table[table["way"] != "no errors"].groupby(["errors", "share", "way", "seed"]).tail(1)
+    ends = last.groupby(["errors", "share", "way"])["accuracy"].mean().unstack("way")
+    counts = ends.idxmax(axis=1).value_counts()
+    way = {"one answer": "One answer an image", "two that agree": "Asking until two agree"}
+    name = way.get(counts.index[0], counts.index[0])
+    return f"{name} ends highest in {counts.iloc[0]} of {len(ends)} cases"
 
 
 def few_tests(testing: pd.DataFrame, choosing: pd.DataFrame) -> go.Figure:
@@ -165,11 +187,21 @@ def few_tests(testing: pd.DataFrame, choosing: pd.DataFrame) -> go.Figure:
     fig.update_layout(legend_title_text="tests are drawn")
     return layout(
         fig,
-        "How good, and which one, from a few test questions?",
+        _choice(choosing),
         f"{_pool(testing)}, {testing['seed'].nunique()} seeds x {testing['repeat'].nunique()} draws; "
         "left root mean square, right mean, with the standard error over seeds",
         460,
     )
+
+
+def _choice(choosing: pd.DataFrame) -> str:
+    """What a choice loses after tests where the classifiers differ: so many as bring most over tests drawn alike."""
+    lost = 100 * (choosing["best"] - choosing["chosen"]).groupby([choosing["draw"], choosing["tests"]]).mean()
+    if not {"differences", "alike"} <= set(choosing["draw"]):
+        return "How good, and which one, from a few test questions?"
+    tests = (lost["alike"] - lost["differences"]).idxmax()
+    ours, theirs = (f"{lost[draw][tests]:.1f} points" for draw in ("differences", "alike"))
+    return f"{tests} tests where classifiers differ: a choice loses {ours}, after as many drawn alike {theirs}"
 
 
 def self_labelling(table: pd.DataFrame, strategies: Sequence[str]) -> go.Figure:
@@ -188,19 +220,21 @@ def self_labelling(table: pd.DataFrame, strategies: Sequence[str]) -> go.Figure:
     change["percent"] = 100 * change["share"]
     styles = method_styles([name for name in strategies if name != "first labels"])
     styles["first labels"] = (TEXT, "solid", "circle")
+    banded = [strategies[0], strategies[-1]]  # more bands than these hide each other
     for row, choice in enumerate(answers.CHOICES, 1):
         for column, pool in enumerate(pools, 1):
             own = change[(change["pool"] == pool) & (change["choice"] == choice)]
             for name in strategies:
                 mine = own[own["strategy"] == name].groupby("share")
-                _line(fig, mine, "percent", "change", name, styles[name], column, row=row)
+                shown = display_names.strategy(name)
+                _line(fig, mine, "percent", "change", shown, styles[name], column, row=row, band=name in banded)
             fig.add_hline(0, row=row, col=column, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
     fig.update_xaxes(showgrid=False)
     fig.update_xaxes(title_text="unlabelled images with a pseudo-label (%)", row=2)
     fig.update_yaxes(title_text="change in test accuracy<br>(points)", col=1)
     return layout(
         fig,
-        "What do pseudo-labels bring?",
+        _gain(change),
         f"{_pool(table)}: four rounds, a regression trained anew in each; mean and standard error of "
         f"{table['seed'].nunique()} seeds",
         720,
@@ -208,30 +242,39 @@ def self_labelling(table: pd.DataFrame, strategies: Sequence[str]) -> go.Figure:
     )
 
 
+def _gain(change: pd.DataFrame) -> str:
+    """What pseudo-labels for all bring in the mean, of each class, with junk and without."""
+    whole = change[(change["share"] == change["share"].max()) & (change["choice"] == "of each class")]
+    mean = 100 * whole.groupby("pool")["change"].mean()
+    return f"Pseudo-labels bring {mean['iD alone']:+.1f} points without junk, {mean['with junk']:+.1f} with it"
+
+
 def _pool(table: pd.DataFrame) -> str:
     """The pool and the learner that the rows are of."""
-    name = table["benchmark"].iloc[0]
-    return f"{NAMES.get(name, name)}, probe"
+    return f"{display_names.pool(table['benchmark'].iloc[0])}, learner probe"
 
 
-def _line(fig, groups, x: str, y: str, name: str, style: tuple[str, str, str], column: int, *, row: int = 1) -> None:
-    """A line of means of the groups of rows, in percent, with a band of a standard error; in the legend once."""
+def _line(
+    fig, groups, x: str, y: str, name: str, style: tuple[str, str, str], column: int, *, row: int = 1, band: bool = True
+) -> None:
+    """A line of means of the groups of rows, in percent, and a `band` of a standard error; in the legend once."""
     colour, dash, symbol = style
     at, mean, error = groups[x].mean(), 100 * groups[y].mean(), 100 * groups[y].sem().fillna(0)
-    fig.add_trace(
-        go.Scatter(
-            x=[*at, *at[::-1]],
-            y=[*(mean + error), *(mean - error)[::-1]],
-            fill="toself",
-            mode="none",
-            fillcolor=transparent(colour, 0.15),
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=name,
-        ),
-        row,
-        column,
-    )
+    if band:
+        fig.add_trace(
+            go.Scatter(
+                x=[*at, *at[::-1]],
+                y=[*(mean + error), *(mean - error)[::-1]],
+                fill="toself",
+                mode="none",
+                fillcolor=transparent(colour, 0.15),
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=name,
+            ),
+            row,
+            column,
+        )
     fig.add_trace(
         go.Scatter(
             x=at,

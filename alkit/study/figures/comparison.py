@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from alkit.explorer.palette import FAMILY_STYLE, GREY, PALETTE, TEXT
+from alkit.explorer.palette import FAINT, GREY, PALETTE, TEXT
 from alkit.study.analysis import cost_tables, display_names, ranking
 from alkit.study.analysis.paired_differences import LEVEL, NUMBERS, differences, learner_note, per_run, seeds_note
 from alkit.study.figures import findings
 from alkit.study.figures.measurements import about
-from alkit.study.figures.style import highlighted, layout, method_styles
+from alkit.study.figures.style import highlighted, layout, marks, method_styles
 
 AXIS_TITLES = {  # of the numbers of a run
     "area": "mean accuracy over the common costs (points)",
@@ -26,6 +26,7 @@ AXIS_TITLES = {  # of the numbers of a run
 
 
 ROW = 24  # px
+WIN_ROW = 16  # px, of the matrix
 
 
 def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figure:
@@ -39,7 +40,8 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
     families, shown = list(dict.fromkeys(table["family"])), display_names.methods([*table.index, baseline])
     fig, zero = go.Figure(), shown[baseline]
     for family in families:
-        rows, (colour, symbol) = table[table["family"] == family], FAMILY_STYLE[family]
+        rows = table[table["family"] == family]
+        colours, symbols = marks(list(rows.index), list(rows["family"]))
         significant = rows["p_holm"] < LEVEL
         fig.add_trace(
             go.Scatter(
@@ -47,31 +49,44 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
                 y=[shown[name] for name in rows.index],
                 name=cost_tables.FAMILIES[family],
                 mode="markers",
+                showlegend=False,
                 marker=dict(
-                    color=colour,
+                    color=colours,
                     size=11,
-                    line=dict(width=2, color=colour),
-                    symbol=[symbol + "-open" * (not yes) for yes in significant],
+                    line=dict(width=2, color=colours),
+                    symbol=[symbol + "-open" * (not yes) for symbol, yes in zip(symbols, significant, strict=True)],
                 ),
                 error_x=dict(
                     type="data",
                     symmetric=False,
                     array=rows["high"] - rows["mean"],
                     arrayminus=rows["mean"] - rows["low"],
-                    color=colour,
-                    thickness=2,
-                    width=5,
+                    color=GREY,
+                    thickness=1.5,
+                    width=0,
                 ),
                 customdata=rows[["low", "high", "p", "p_holm"]],
                 hovertemplate="%{y}<br>%{x:+.3g}, 95 % interval %{customdata[0]:+.3g} to %{customdata[1]:+.3g}<br>"
                 "p %{customdata[2]:.2g}, after Holm %{customdata[3]:.2g}<extra></extra>",
             )
         )
+        if len(families) > 1:
+            fig.add_annotation(
+                x=1,
+                xref="paper",
+                xanchor="right",
+                y=shown[rows.index[0]],
+                text=f"<i>{cost_tables.FAMILIES[family]}</i>",
+                showarrow=False,
+            )
+            fig.add_hline(list(table.index).index(rows.index[0]) - 0.5, line=dict(color=FAINT, width=1))
     fig.add_vline(0, line=dict(color=TEXT, width=1.5, dash="dot"))
-    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {zero}'s")
+    low, high = min(table["low"].min(), 0), max(table["high"].max(), 0)
+    room = 0.24 if len(families) > 1 else 0.04  # on the right, for the names of the families
+    ends = [low - 0.04 * (high - low), high + room * (high - low)]
+    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {zero}'s", range=ends)
     order = [shown[name] for name in table.index]
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=order, showgrid=False)
-    fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     notes = [seeds_note(int(table["n_seeds"].iloc[0]), len(table)), learner_note(table, baseline)]
     note = "<br>".join(filter(None, notes))
     wins = "more is better" if NUMBERS[number] else "less is better"
@@ -113,14 +128,15 @@ def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> go.Figure:
         )
     )
     fig.update_yaxes(title_text="this method ...", autorange="reversed", showgrid=False)
-    fig.update_xaxes(title_text="... beats this one", tickangle=-60, showgrid=False)
+    fig.update_xaxes(title_text="... beats this one", tickangle=-90, showgrid=False)
+    fig.update_layout(xaxis=dict(dtick=1, tickfont_size=11), yaxis=dict(dtick=1, tickfont_size=11))
     settings = checkpoints * len(tables)
     return layout(
         fig,
         findings.of_wins(share, shown),
         f"{'; '.join(about(table) for table in tables)}<br>share of {settings} settings (costs) in which the row's "
         "mean accuracy is above the column's, two-sided paired t test, p < 0.05",
-        300 + ROW * len(names),
+        320 + WIN_ROW * len(names),
         top=120,
     )
 
@@ -165,8 +181,8 @@ def performance_profile(
         fig,
         findings.of_profile(table, called),
         f"{'; '.join(about(table) for table in tables)}; a case: one seed at one of {checkpoints} costs{rest}",
-        520,
-        bottom=150,
+        500,
+        bottom=120,
         left=70,
     )
 

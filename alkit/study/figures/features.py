@@ -115,7 +115,7 @@ def _neighbours(xy_N2: np.ndarray, columns: dict) -> str:
         return "Feature space"
     key = next(iter(found))
     share, chance = found[key]
-    return f"{share:.0%} of a sample's neighbours on the map share its {key}; by chance {chance:.0%} would"
+    return f"{100 * share:.0f} % of neighbours on the map share their {key}; by chance {100 * chance:.0f} % would"
 
 
 def _decode(key: str, codes, names, n: int) -> np.ndarray:

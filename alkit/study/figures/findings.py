@@ -50,7 +50,8 @@ def of_ends(ranked: pd.DataFrame, names: Mapping[str, str], *, same_labels: bool
     if chance is None:
         return f"{names[best]} ends highest", told
     gain, ratio = accuracy[best] - accuracy[chance], cost[best] / cost[chance]
-    return f"{names[best]} ends highest, {_points(gain)} above random choice, for {ratio:.1f} times the looks", told
+    looks = "about as many looks" if 0.9 <= ratio <= 1.1 else f"{ratio:.1f} times the looks"
+    return f"{names[best]} ends highest, {_points(gain)} above random choice, for {looks}", told
 
 
 def of_losses(loss: pd.Series) -> str:
@@ -138,7 +139,7 @@ def of_learners(gains: Mapping[str, float], added: float, first: str, unit: str)
     """`gains`: of each other learner with random choice, over the first one; `added`: the most that a strategy adds."""
     learner = max(gains, key=lambda name: abs(gains[name]))
     word = "more" if abs(gains[learner]) > added else "less"
-    text = f"The learner decides {word} than the strategy: {learner} instead of {first} {gains[learner]:+.1f}"
+    text = f"The learner matters {word} than the strategy: {learner} for {first} brings {gains[learner]:+.1f}"
     return f"{text}, the best strategy {added:+.1f}{unit}"
 
 

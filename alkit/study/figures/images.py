@@ -113,7 +113,7 @@ def samples(
     share = ", ".join(f"{n / max(len(category), 1):.0%} {name}" for n, name in zip(totals, CATEGORIES, strict=True))
     return layout(
         fig,
-        f"{1 - totals[0] / max(len(category), 1):.0%} of the pool has no class to learn",
+        f"{100 * (1 - totals[0] / max(len(category), 1)):.0f} % of the pool has no class to learn",
         f"the unlabelled pool: {len(category):,} images, {share}; drawn at random",
         round(105 + ratio * 275 + 20),
         top=105,

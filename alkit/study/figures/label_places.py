@@ -9,55 +9,7 @@ import plotly.graph_objects as go
 from alkit.explorer.palette import INK, TEXT
 from alkit.study.figures.style import transparent
 
-PLACES = {  # where a text stands: its shift from the mark, in the text's own width and in lines
-    "middle right": (0.62, 0),
-    "middle left": (-0.62, 0),
-    "top center": (0, 1.1),
-    "bottom center": (0, -1.1),
-    "top right": (0.55, 0.9),
-    "top left": (-0.55, 0.9),
-    "bottom right": (0.55, -0.9),
-    "bottom left": (-0.55, -0.9),
-}
-
-
 LETTER_HEIGHT, MARK = 13, 6  # px: of a line of text, and half of a mark's side
-
-
-def text_positions(
-    across_N: np.ndarray,
-    up_N: np.ndarray,
-    names: Sequence[str],
-    *,
-    letter: float = 6.2,
-    places: Sequence[str] = tuple(PLACES),
-    left: float = -np.inf,
-) -> list[str]:
-    """For each mark, given in pixels, the place around it where its text meets the fewest marks and earlier texts.
-
-    A mark without a text (an empty name) only takes its own room. `letter`: the mean width of one, in pixels;
-    `places`: those of `PLACES` to try, in turn. `left`: where the figure ends, in pixels; what leaves it meets a wall.
-    """
-    taken = [(a - 6, a + 6, b - 6, b + 6) for a, b in zip(across_N, up_N, strict=True)]
-    taken.append((-np.inf, left, -np.inf, np.inf))
-    spots = []
-    for a, b, name in zip(across_N, up_N, names, strict=True):
-        width = letter * len(name)
-        boxes = {
-            spot: (
-                a + dx * width + 8 * np.sign(dx) - width / 2,
-                a + dx * width + 8 * np.sign(dx) + width / 2,
-                b + 13 * dy - 6,
-                b + 13 * dy + 6,
-            )
-            for spot in places
-            for dx, dy in [PLACES[spot]]
-        }
-        best = min(boxes, key=lambda spot: sum(_overlap(boxes[spot], other) for other in taken))
-        if name:
-            taken.append(boxes[best])
-        spots.append(best)
-    return spots
 
 
 def name_marks(
@@ -73,10 +25,10 @@ def name_marks(
     bold: Sequence[bool] = (),
     font: int = 11,
 ) -> None:
-    """Write a name near each mark of `at` (columns x, y, in the units of the axes), with a line that leads to it.
+    """Write its name near each mark of `at` (columns x, y, in the units of the axes), with a line that leads to it.
 
     `across` and `up`: the ends of the axes; `size`: of their area in pixels; `colours`: of the lines; `lines`: points
-    (P, 2) of level and upright lines that names keep off.
+    (P, 2) of level and upright lines that names keep off. A mark without a name ("") only takes its own room.
     """
     low_2, side_2 = np.array([across[0], up[0]]), np.array([across[1] - across[0], up[1] - up[0]])
 
@@ -92,6 +44,8 @@ def name_marks(
         *marks_N2.T, names, *size, lines_L4=kept_L4, letter=0.57 * font, height_of_text=font + 2, mark=half_N
     )
     for i, (right, above) in enumerate(shift_N2):
+        if not names[i]:
+            continue
         strong = bool(bold) and bold[i]
         fig.add_annotation(
             x=at["x"].iloc[i],
@@ -131,7 +85,7 @@ def led_labels(
     """
     marks_N2, n = np.stack([across_N, up_N], axis=1).astype(float), len(names)
     side_N2 = np.broadcast_to(np.reshape(mark, (-1, 1)), (n, 2))
-    half_N2 = np.stack([[letter * len(name) / 2 for name in names], np.full(n, height_of_text / 2)], axis=1)
+    half_N2 = np.stack([[letter * _letters(name) / 2 for name in names], np.full(n, height_of_text / 2)], axis=1)
     turn = np.arange(0, 2 * np.pi, np.pi / 12)
     ring_R = np.arange(10.0, 190.0, 9.0)
     direction_T2 = np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -145,7 +99,7 @@ def led_labels(
         low_P2, high_P2 = marks_N2[i] + shift_P2 - half_N2[i], marks_N2[i] + shift_P2 + half_N2[i]
         outside_P = (np.maximum(-low_P2, 0) + np.maximum(high_P2 - [width, height], 0)).sum(axis=1)
         cost_P = 100 * outside_P + np.linalg.norm(shift_P2 - np.clip(shift_P2, -half_N2[i], half_N2[i]), axis=1)
-        cost_P += 5 * _shared(low_P2, high_P2, marks_N2 - side_N2, marks_N2 + side_N2).sum(axis=1)
+        cost_P += 15 * _shared(low_P2, high_P2, marks_N2 - side_N2, marks_N2 + side_N2).sum(axis=1)
         led_P = _points(marks_N2[i], marks_N2[i] + shift_P2)
         rest = np.arange(n) != i
         cost_P += 30 * _within(led_P, (marks_N2 - side_N2)[rest], (marks_N2 + side_N2)[rest]).any(axis=1).sum(axis=1)
@@ -163,6 +117,11 @@ def led_labels(
         shift_N2[i] = shift_P2[cost_P.argmin()]
         placed.append(i)
     return shift_N2
+
+
+def _letters(name: str) -> float:
+    """How many letters of mean width a name is as wide as: capitals are wider."""
+    return sum(1.25 if letter.isupper() else 1.0 for letter in name)
 
 
 def _shared(low_P2, high_P2, low_O2, high_O2) -> np.ndarray:
@@ -193,16 +152,3 @@ def _crossing(start_2, end_P2, start_O2, end_O2) -> np.ndarray:
 
     a, b, c, d = start_2[None, None], end_P2[:, None], start_O2[None], end_O2[None]
     return (left(a, b, c) * left(a, b, d) < 0) & (left(c, d, a) * left(c, d, b) < 0)
-
-
-def pixels(mean: pd.Series, spread: pd.Series, size: float, *, log: bool = False) -> np.ndarray:
-    """About where the means lie, in pixels, on an axis of that size that shows them with their spreads."""
-    low, high = (mean - spread.fillna(0)).min(), (mean + spread.fillna(0)).max()
-    low, high, mean = (np.log(value) for value in (low, high, mean)) if log else (low, high, mean)
-    return ((mean - low) / max(high - low, 1e-9) * size).to_numpy()
-
-
-def _overlap(one: tuple, other: tuple) -> float:
-    """The area that two boxes (left, right, bottom, top) share."""
-    width, height = min(one[1], other[1]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[2], other[2])
-    return max(0.0, width) * max(0.0, height)

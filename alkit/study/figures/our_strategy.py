@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alkit.acquisition import NOT_ASKED
-from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, PALETTE, TEXT
+from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, METHOD_STYLE, PALETTE, TEXT
 from alkit.study.analysis import paired_differences, select_runs
 from alkit.study.analysis.our_strategy import Snapshot, ablation_runs
 from alkit.study.analysis.our_strategy import ablation as ablation_table
@@ -51,7 +51,7 @@ def toy_idea(pool: Toy, state: Snapshot) -> go.Figure:
     return _planes(
         fig,
         pool,
-        f"The next question: {100 * state.purity_N[state.asked]:.0f} % likely iD, in doubt, not yet covered",
+        _next(state),
         "what it knows before it asks; upper row: is it iD? lower row: is it worth asking? Strong colour: much<br>"
         "discs and crosses: answers so far, "
         "iD and not; star: the next question",
@@ -85,12 +85,19 @@ def toy_answer(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
     )
 
 
+def _next(state: Snapshot) -> str:
+    """What is known of the sample that is asked about next: P(iD), its cover, and how its doubt stands in the pool."""
+    likely, covered = (f"{100 * values_N[state.asked]:.0f} %" for values_N in (state.purity_N, state.covered_N))
+    doubted = f"{100 * np.mean(state.doubt_N < state.doubt_N[state.asked]):.0f} %"
+    return f"The next question: {likely} likely iD, {covered} covered, in more doubt than {doubted} of the pool"
+
+
 def _growth(states: Mapping[str, Snapshot]) -> str:
     """How much more of the pool the iD answers cover from the first moment to the last."""
     first, last = (
         100 * float(np.mean(state.covered_N)) for state in (list(states.values())[0], list(states.values())[-1])
     )
-    return f"Answers cover {first:.0f} % of the pool at first and {last:.0f} % at last: it asks at the rims"
+    return f"Answers cover {first:.0f} % of the pool at first and {last:.0f} % at last"
 
 
 def _change(states: Mapping[str, Snapshot]) -> str:
@@ -191,7 +198,7 @@ def ablation(df: pd.DataFrame, numbers: Sequence[str] = ("area", "cost")) -> go.
     first = tables[numbers[0]]
     if (n_seeds := int(first["n_seeds"].iloc[0])) < 2:
         raise ValueError("a paired difference needs an interval, and so several seeds; these runs have one")
-    colour, symbol = FAMILY_STYLE["ours"]
+    colour, _, symbol = METHOD_STYLE["Cautious coverage"]
     fig = make_subplots(1, len(numbers), shared_yaxes=True, horizontal_spacing=0.04)
     for col, (number, table) in enumerate(tables.items(), 1):
         fig.add_trace(

@@ -5,22 +5,22 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from alkit.explorer.palette import FAMILY_STYLE, GREY, GROUND, INK, PALETTE, TEXT
+from alkit.explorer.palette import GREY, GROUND, INK, PALETTE, TEXT
 from alkit.study.analysis import display_names, paired_differences, ranking, recommend
 from alkit.study.figures import findings
 from alkit.study.figures.comparison import AXIS_TITLES, ROW
 from alkit.study.figures.measurements import about
-from alkit.study.figures.style import highlighted, layout, transparent
+from alkit.study.figures.style import highlighted, layout, marks, transparent
 
 BETTER, NEITHER, WORSE = PALETTE[0], GROUND, "#a8390a"
 
 
 SCORECARD = {  # of the scorecard: title, format
-    "area": ("<b>accuracy for the same money</b>", "{:.1f}"),
+    "area": ("<b>accuracy for<br>the same money</b>", "{:.1f}"),
     "accuracy": ("accuracy<br>at the end", "{:.1f}"),
     "cost": ("looks", "{:,.0f}"),
     "to_target": ("looks to<br>{target:g} %", "{:,.0f}"),
-    "purity": ("share of iD", "{:.0%}"),
+    "purity": ("share of iD", "{:.0f} %"),
     "seconds": ("seconds", "{:,.1f}"),
 }
 
@@ -97,7 +97,7 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
     )
     return layout(
         fig,
-        title + (f", {(sign < 0).sum()} less" if (sign < 0).any() else ""),
+        title + (f", {(sign < 0).sum()} less" if (sign < 0).any() else ", none less"),
         f"{about(df)}; means. \u25b2 blue: better than {shown[baseline]}, \u25bc orange: worse, paired "
         "by seed, p < 0.05 after Holm<br>looks: samples shown to the oracle; to reach "
         f"{target:g} %: median, '-' where fewer than half got there (not tested); lines part the families<br>"
@@ -109,7 +109,8 @@ def scorecard(df: pd.DataFrame, baseline: str, target: float) -> go.Figure:
 
 
 def _cell(row: pd.Series, column: str) -> str:
-    return SCORECARD[column][1].format(row[column]) if np.isfinite(row[column]) else "-"
+    value = 100 * row[column] if column == "purity" else row[column]
+    return SCORECARD[column][1].format(value) if np.isfinite(value) else "-"
 
 
 def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
@@ -135,7 +136,7 @@ def best(df: pd.DataFrame, *, least: float = 0.02) -> go.Figure:
                 y=names,
                 orientation="h",
                 showlegend=False,
-                marker_color=[FAMILY_STYLE[family[name]][0] for name in chances.index],
+                marker_color=marks(list(chances.index), [family[name] for name in chances.index])[0],
                 text=[f"{value:.0f}" if value >= 0.5 else "" for value in values],
                 textposition="outside",
                 textfont=dict(size=12, color=INK),
@@ -213,14 +214,15 @@ def seeds_for(df: pd.DataFrame, baseline: str, number: str = "area") -> go.Figur
             )
         )
     for family in dict.fromkeys(found["family"]):
-        own, (colour, _) = found[found["family"] == family], FAMILY_STYLE[family]
+        own = found[found["family"] == family]
+        colours, _ = marks(list(own.index), list(own["family"]))
         fig.add_trace(
             go.Scatter(
                 x=own["mean"].abs(),
                 y=np.full(len(own), 2.3),
                 mode="markers",
                 showlegend=False,
-                marker=dict(symbol="line-ns-open", size=14, color=colour, line=dict(width=2, color=colour)),
+                marker=dict(symbol="line-ns-open", size=14, color=colours, line=dict(width=2, color=colours)),
                 text=[shown[name] for name in own.index],
                 hovertemplate="observed: %{text}, %{x:.2f}<extra></extra>",
             )

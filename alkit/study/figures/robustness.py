@@ -140,7 +140,6 @@ def _small(name: str) -> str:
 
 def _broken(name: str) -> str:
     """A method's name in lines that fit a column."""
-    lines = [
-        line.replace(" ", "<br>") if len(line) > COLUMN else line for line in display_names.strategy(name).split(", ")
-    ]
-    return ",<br>".join(lines).replace("its first labels", "its first<br>labels")
+    own, *rest = display_names.strategy(name).split(", ")
+    lines = [own.replace(" ", "<br>") if len(own) > COLUMN else own, *rest]
+    return ",<br>".join(lines).replace("buys its first labels", "buys its<br>first labels")

@@ -33,7 +33,7 @@ def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarr
     columns, rows = min(3, len(names)), math.ceil(len(names) / 3)
     titles = [
         f"<b>{display_names.strategy(name)}</b><br>"
-        + ", ".join(f"{share:.0%} {kind}" for share, kind in zip(shares[name], CATEGORIES, strict=True))
+        + ", ".join(f"{100 * share:.0f} % {kind}" for share, kind in zip(shares[name], CATEGORIES, strict=True))
         for name in names
     ]
     fig = make_subplots(
@@ -66,7 +66,7 @@ def _shares_of_id(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> str
     """Who of these buys the largest share of iD samples on the toy pools, and who the smallest."""
     ranked = sorted(names, key=lambda name: -shares[name][0])
     most, least = (display_names.strategy(name) for name in (ranked[0], ranked[-1]))
-    high, low = (f"{shares[name][0]:.0%}" for name in (ranked[0], ranked[-1]))
+    high, low = (f"{100 * shares[name][0]:.0f} %" for name in (ranked[0], ranked[-1]))
     return f"{high} of what {most} buys is iD" + (f", {low} of {least}'s" if high != low else "")
 
 
@@ -261,7 +261,10 @@ def plane(
     size = WIDTH - PLANE_LEFT - RIGHT, PLANE_HEIGHT - PLANE_TOP - PLANE_BOTTOM
     spread = table[["cost_sd", "accuracy_sd"]].fillna(0)
     bars = [_bar(table.loc[name], spread.loc[name], axis, log_cost) for name in strong for axis in (0, 1)]
-    name_marks(fig, at, list(names), colours, across, up, size, lines=[corner, *bars], bold=bold)
+    limits = [np.array([[across[0], 100 * ceiling], [across[1], 100 * ceiling]])] if ceiling is not None else []
+    if floor is not None:
+        limits.append(np.array([[np.log10(floor) if log_cost else floor, end] for end in up]))
+    name_marks(fig, at, list(names), colours, across, up, size, lines=[corner, *bars, *limits], bold=bold)
     fig.update_xaxes(title_text="annotation cost at the last stage (samples shown to the oracle)", range=across)
     if log_cost:
         fig.update_xaxes(type="log", tickvals=[m * 10**k for k in range(6) for m in (1, 2, 3, 5)])

@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 from alkit.explorer.palette import (
     DASHES,
     FAINT,
+    FAMILY_STYLE,
+    GREY,
     GROUND,
     HIGHLIGHTED,
     INK,
@@ -116,6 +118,17 @@ def strategy_names(names: Sequence[str]) -> dict[str, str]:
     shown = display_names.methods(names)
     alone = {name: shown[name].replace(f", {display_names.learner(name)}", "") for name in names}
     return {name: alone[name] if list(alone.values()).count(alone[name]) == 1 else shown[name] for name in names}
+
+
+def marks(names: Sequence[str], families: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Colours and symbols of methods that are drawn as one mark each: their own of those in `HIGHLIGHTED`, else grey
+    and their family's.
+    """
+    shown = strategy_names(names)
+    own = {name: METHOD_STYLE[shown[name]] for name in names if shown[name] in HIGHLIGHTED}
+    colours = [own[name][0] if name in own else GREY for name in names]
+    pairs = zip(names, families, strict=True)
+    return colours, [own[name][2] if name in own else FAMILY_STYLE[family][1] for name, family in pairs]
 
 
 REFERENCE_DASHES = ("dash", "dot", "dashdot")  # of reference lines, which have no colour of their own

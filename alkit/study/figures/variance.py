@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from alkit.explorer.palette import FAINT, FAMILY_STYLE, GREY, INK, PALETTE, TEXT
+from alkit.explorer.palette import FAINT, GREY, INK, PALETTE, TEXT
 from alkit.study.analysis import cost_tables, display_names, paired_differences, variance
 from alkit.study.figures import findings
 from alkit.study.figures.comparison import AXIS_TITLES, ROW
-from alkit.study.figures.label_places import pixels, text_positions
+from alkit.study.figures.label_places import name_marks
 from alkit.study.figures.measurements import HATCH, origin
-from alkit.study.figures.style import layout, transparent
+from alkit.study.figures.style import RIGHT, WIDTH, layout, marks, transparent
 
 LEARNERS = {  # colour, symbol
     "supervised": (PALETTE[11], "square"),
@@ -196,30 +196,21 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
     sure = joint[["p_holm_one", "p_holm_other"]].lt(paired_differences.LEVEL).sum(axis=1)
     shown = [display_names.strategy(name) for name in joint.index]
     names = [name if count else "" for name, count in zip(shown, sure, strict=True)]
-    spreads = [(joint[f"high_{side}"] - joint[f"low_{side}"]) / 2 for side in ("one", "other")]
-    spots = np.array(
-        text_positions(
-            pixels(joint["mean_one"], spreads[0], 780),
-            pixels(joint["mean_other"], spreads[1], 480),
-            names,
-            letter=6.8,
-            places=("top right", "bottom right", "top left", "bottom left"),  # off the intervals
-        )
-    )
     for level in (dict(x=0), dict(y=0)):
         draw = fig.add_vline if "x" in level else fig.add_hline
         draw(**level, line=dict(color=TEXT, width=1.5, dash="dot"), layer="below")
     for family in families:
-        own, (colour, symbol) = (joint["family"] == family).to_numpy(), FAMILY_STYLE[family]
+        own = (joint["family"] == family).to_numpy()
         rows = joint[own]
+        colours, symbols = marks(list(rows.index), list(rows["family"]))
         bars = {
             axis: dict(
                 type="data",
                 symmetric=False,
                 array=rows[f"high_{side}"] - rows[f"mean_{side}"],
                 arrayminus=rows[f"mean_{side}"] - rows[f"low_{side}"],
-                color=transparent(colour, 0.4),
-                thickness=1.2,
+                color=transparent(GREY, 0.6),
+                thickness=1,
                 width=0,
             )
             for axis, side in (("error_x", "one"), ("error_y", "other"))
@@ -229,28 +220,28 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
                 x=rows["mean_one"],
                 y=rows["mean_other"],
                 name=cost_tables.FAMILIES[family],
-                mode="markers+text",
+                mode="markers",
                 **bars,
-                text=np.array([f" {name} " for name in names], object)[own],
-                textposition=spots[own],
                 cliponaxis=False,
-                textfont=dict(size=12, color=INK),
                 hovertext=np.array(shown, object)[own],
+                showlegend=False,
                 marker=dict(
-                    color=colour,
-                    size=10,
-                    line=dict(width=2, color=colour),
-                    symbol=[symbol + "-open" * (count < 2) for count in sure[own]],
+                    color=colours,
+                    size=11,
+                    line=dict(width=2, color=colours),
+                    symbol=[symbol + "-open" * (n < 2) for symbol, n in zip(symbols, sure[own], strict=True)],
                 ),
                 hovertemplate=f"%{{hovertext}}<br>{one}: %{{x:+.2f}}<br>{other}: %{{y:+.2f}}<extra></extra>",
             )
         )
+    span = {side: (joint[f"low_{side}"].min(), joint[f"high_{side}"].max()) for side in ("one", "other")}
+    (across, up) = ((low - 0.05 * (high - low), high + 0.05 * (high - low)) for low, high in span.values())
+    fig.update_xaxes(range=across).update_yaxes(range=up)
     one, other = (display_names.POOLS.get(place, place) for place in (one, other))
     fig.update_xaxes(title_text=f"{one}: {SHORT[number]}, minus Random's")
     fig.update_yaxes(title_text=f"{other}: {SHORT[number]}, minus Random's")
-    fig.update_layout(legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"))
     rho = "" if np.isnan(counts["rank_correlation"]) else f"; rank correlation {counts['rank_correlation']:+.2f}"
-    return layout(
+    layout(
         fig,
         f"{counts['same_sign']} of {counts['strategies']} strategies gain in both places, or lose in both",
         f"{one} and {other}; differences to Random{rho}<br>"
@@ -259,3 +250,11 @@ def agreement(joint: pd.DataFrame, one: str, other: str, number: str = "area") -
         top=130,
         left=80,
     )
+    size = WIDTH - fig.layout.margin.l - RIGHT, fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
+    at = pd.DataFrame({"x": joint["mean_one"], "y": joint["mean_other"]})
+    bars = [
+        np.array([[row[f"{end}_one"], row["mean_other"]] for end in ("low", "high")]) for _, row in joint.iterrows()
+    ] + [np.array([[row["mean_one"], row[f"{end}_other"]] for end in ("low", "high")]) for _, row in joint.iterrows()]
+    zeros = [np.array([[0, up[0]], [0, up[1]]]), np.array([[across[0], 0], [across[1], 0]])]
+    name_marks(fig, at, names, [TEXT] * len(at), across, up, size, lines=[*bars, *zeros], font=12)
+    return fig
