@@ -18,7 +18,7 @@ from alkit.explorer.columns import columns
 from alkit.explorer.purchases import INSIDE
 from alkit.explorer.spaces import aligned, nearest, neighbour_agreement, plane
 from alkit.study import cli as command
-from alkit.study.explore import benchmark_page, replay
+from alkit.study.explore import replay
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +197,12 @@ def test_colours_symbols_and_dashes_are_defined_in_the_palette_alone():
     files = [path for path in Path(palette.__file__).parent.glob("*.py") if path.name != "palette.py"]
     for path in [*files, *PAGE.glob("*.js")]:
         assert re.findall("#[0-9a-f]{6}", path.read_text().lower()) == [], path.name
-    assert not defined & set(re.findall("#[0-9a-f]{6}", (PAGE / "page.css").read_text().lower()))
+    assert not defined - {palette.GROUND} & set(re.findall("#[0-9a-f]{6}", (PAGE / "page.css").read_text().lower()))
     known = re.search("SYMBOL_NUMBERS = {(.*?)}", (PAGE / "colours.js").read_text(), re.S)[1]
     assert re.findall(r'"?([\w-]+)"?: \d', known) == list(palette.SYMBOLS)
+    shapes = re.search("SHAPES = {(.*?)};", (PAGE / "colours.js").read_text(), re.S)[1]
+    drawn = set(re.findall(r'"?([\w-]+)"?: "M', shapes))
+    assert {*palette.SYMBOLS, *(style[2] for style in palette.METHOD_STYLE.values())} <= drawn
 
 
 def test_neighbour_agreement_by_hand_and_at_chance():
@@ -292,11 +295,9 @@ def test_command_writes_the_page_of_finished_runs_and_says_where(capsys, tmp_pat
         command.main(["explore", "--benchmark", "tiny", "--profile", "smoke", "--into", str(tmp_path / "x.html")]) == 0
     )
     meta, arrays = read(tmp_path / "x.html")
-    assert [bought["name"] for bought in meta["purchases"]] == ["Entropy", "Distance(CL)", *palette.PAGE_METHOD_STYLE]
-    assert [bought["colour"] for bought in meta["purchases"]] == [
-        *(palette.METHOD_STYLE[name][0] for name in ("Entropy", "Distance(CL)")),
-        *(style[0] for style in palette.PAGE_METHOD_STYLE.values()),
-    ]
-    assert list(benchmark_page.BEYOND.values()) == list(palette.PAGE_METHOD_STYLE) and len(meta["tour"]) == 3
+    names = ["Entropy", "Distance(CL)", "Cautious coverage", "Margin", "TypiClust"]  # as figures and tables have them
+    assert [bought["name"] for bought in meta["purchases"]] == names and len(meta["tour"]) == 3
+    styles = [palette.METHOD_STYLE[name] for name in names]
+    assert [(b["colour"], b["symbol"]) for b in meta["purchases"]] == [style[::2] for style in styles]
     assert [space["name"] for space in meta["spaces"]][1:] == ["contrastive, last stage", "raw pixels"]
     assert "cluster1-1" in arrays and len(meta["scores"]) == 4

@@ -330,7 +330,7 @@ def test_rings_of_what_is_bought_have_its_colour_and_those_of_neighbours_that_of
     [palette.GREY, *(style[0] for style in palette.CATEGORY_STYLE)],
     [palette.GREY, *palette.PALETTE],
     [style[1] for style in palette.KIND_STYLE],
-    [style[0] for style in (*palette.METHOD_STYLE.values(), *palette.PAGE_METHOD_STYLE.values())],
+    [style[0] for style in palette.METHOD_STYLE.values()],
 ], ids=["categories", "groups", "kinds", "methods"])  # fmt: skip
 def test_colours_of_one_panel_differ_in_both_themes(colours):
     for shown in (colours, list(map(palette.on_dark, colours))):

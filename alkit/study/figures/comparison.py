@@ -129,7 +129,7 @@ def win_matrix(*tables: pd.DataFrame, checkpoints: int = 10) -> go.Figure:
     )
     fig.update_yaxes(title_text="this method ...", autorange="reversed", showgrid=False)
     fig.update_xaxes(title_text="... beats this one", tickangle=-90, showgrid=False)
-    fig.update_layout(xaxis=dict(dtick=1, tickfont_size=11), yaxis=dict(dtick=1, tickfont_size=11))
+    fig.update_layout(xaxis=dict(dtick=1, tickfont_size=12), yaxis=dict(dtick=1, tickfont_size=12))
     settings = checkpoints * len(tables)
     return layout(
         fig,

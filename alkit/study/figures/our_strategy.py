@@ -1,6 +1,6 @@
 """Figures of `cautious_coverage`: its state at a question on the toy pool, what an answer changes, its ablations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def toy_moments(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
         pool,
         states,
         ("purity_N", "covered_N", "score_N"),
-        _growth(states),
+        _growth,
         "before three questions; strong colour: much (last row: for that moment); "
         "discs and crosses: answers, iD and not; star: the next question",
         common=False,
@@ -78,7 +78,7 @@ def toy_answer(pool: Toy, states: Mapping[str, Snapshot]) -> go.Figure:
         pool,
         states,
         ("purity_N", "score_N"),
-        _change(states),
+        _change,
         "before a question and after either answer; strong colour: much, on one scale in each row; "
         "star: the next question. Nothing is trained in between",
         common=True,
@@ -110,7 +110,9 @@ def _change(states: Mapping[str, Snapshot]) -> str:
     return f"One answer decides a neighbourhood: P(iD) is {high:.0f} % after yes, {low:.0f} % after no"
 
 
-def _grid(pool: Toy, states: Mapping[str, Snapshot], rows: Sequence[str], title: str, subtitle: str, *, common: bool):
+def _grid(
+    pool: Toy, states: Mapping[str, Snapshot], rows: Sequence[str], title: Callable, subtitle: str, *, common: bool
+):
     """A row per array of the snapshots, a column per snapshot; `common`: colours of a row on one scale."""
     if not states:
         raise ValueError("no moment to draw: states is empty")
@@ -127,7 +129,7 @@ def _grid(pool: Toy, states: Mapping[str, Snapshot], rows: Sequence[str], title:
         for row, what in enumerate(rows, 1):
             traces = _values(pool, state, what, highest) + _answers(pool, state) + _question(pool, state)
             fig.add_traces(traces, rows=row, cols=col)
-    return _planes(fig, pool, title, subtitle, 130 + 280 * len(rows))
+    return _planes(fig, pool, title(states), subtitle, 130 + 280 * len(rows))
 
 
 def _planes(fig: go.Figure, pool: Toy, title: str, subtitle: str, height: int) -> go.Figure:

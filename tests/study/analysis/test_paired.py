@@ -71,7 +71,7 @@ def test_differences_between_learners_are_marked_and_said(df):
         "Entropy": True, "entropy, probe": False, "coreset, supervised": True
     }  # fmt: skip
     text = paired_differences.differences_text(found, "Random")
-    assert text.endswith("so that a difference may be the learner's: entropy, probe.")
+    assert text.endswith("so that a difference may be the learner's: Entropy, probe.")
     own = paired_differences.differences(paired_differences.per_run(df), "Random")
     assert "learner" not in paired_differences.differences_text(own, "Random")
 

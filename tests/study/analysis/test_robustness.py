@@ -216,7 +216,7 @@ def test_missing_tables_say_how_they_are_made(tmp_path):
 def texts(fig):
     """(row, column) -> text."""
     return {
-        (y.partition("</b>")[0][3:], x): text
+        (y.partition("</b>")[0][3:], x.replace("<br>", " ")): text
         for trace in fig.data
         if trace.type == "scatter"
         for x, y, text in zip(trace.x, trace.y, trace.text, strict=True)
@@ -233,20 +233,20 @@ def test_heat_map_shows_the_differences_of_each_case_and_what_is_missing(df):
     np.testing.assert_allclose(np.array(heat.z, float), expected.to_numpy())
     assert heat.zmin == -heat.zmax == -np.nanmax(np.abs(expected.to_numpy()))
     said = texts(fig)
-    assert said["hard", "margin"].startswith("(+17.6)") and not found["sure"].any()  # five seeds tell nothing apart
+    assert said["hard", "Margin"].startswith("(+17.6)") and not found["sure"].any()  # five seeds tell nothing apart
     own = next(column for _, column in said if "labels" in column)
     assert "no number" in said["apart", own] and "ends before: 5 of 5" in said["apart", own]
     (absent,) = [note for note in fig.layout.annotations if note.text == "not run"]
-    assert absent.x == "badge" and "apart" in absent.y
+    assert absent.x == "BADGE" and "apart" in absent.y
     assert "signed-rank test over seeds, Holm's correction" in fig.layout.title.text
     assert "5 seeds" in fig.layout.title.text
 
 
 def test_what_is_told_apart_is_bold_and_what_is_not_stands_in_brackets():
     both = [gained("random", [0] * 6), gained("margin", [5, -5, 4, -4, 1, 0])]
-    assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "margin"].startswith("(+0.2)")
+    assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "Margin"].startswith("(+0.2)")
     both[1] = gained("margin", [5, 5, 4, 4, 1, 2])
-    assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "margin"].startswith("<b>+3.5</b>")
+    assert texts(figures.robustness_map({"even": pd.concat(both)}))["even", "Margin"].startswith("<b>+3.5</b>")
 
 
 def test_tally_counts_what_is_sure_what_is_not_and_what_has_no_number():

@@ -325,7 +325,7 @@ def test_answers_name_the_best_and_what_is_level_with_it(found):
     assert table.loc["accuracy", "difference"] == pytest.approx(means["margin, probe"] - means["random, probe"])
     assert table.loc["cost", "method"] in ("random, probe", "lfosa, probe")
     text = recommend.answers_text(table, "random, probe")
-    assert "| highest accuracy at the end, whatever it costs | **`margin, probe`** |" in text
+    assert "| highest accuracy at the end, whatever it costs | **Margin** |" in text
     alike = recommend.answers(block.assign(area=1.0), "random, probe").loc["area"]
     assert alike["difference"] == 0 and len(alike["level"]) == 3
     assert "and 2 more" in recommend.answers_text(

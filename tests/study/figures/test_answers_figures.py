@@ -42,12 +42,12 @@ def bills():
 
 def test_cheapest_is_over_random_and_ringed(bills):
     fig = answers.cheapest(bills, target=90)
-    left, right = traces(fig, "dear")
+    left, right = traces(fig, "Dear")
     assert np.allclose(left.y, [2, 2, 2, 0.4])
     assert np.allclose(right.y, (30 + 10 * np.array(RATIOS)) / 20)
     rings = traces(fig, "cheapest")
     assert np.allclose(rings[0].y, [1, 1, 1, 0.4]) and np.allclose(rings[1].y, 1)
-    assert not traces(fig, "never") and "below: never" in fig.layout.title.text and "90 %" in fig.layout.title.text
+    assert not traces(fig, "Never") and "below: Never" in fig.layout.title.text and "90 %" in fig.layout.title.text
 
 
 def test_accuracy_per_answer_is_the_mean_of_the_seeds_at_each_stage():
@@ -117,9 +117,9 @@ def test_self_labelling_shows_changes_to_the_same_run_without_pseudo_labels():
         for share in (0.0, 0.5)
     ]
     fig = answers.self_labelling(pd.DataFrame(rows), ["first labels", "margin"])
-    *others, bad, good = traces(fig, "margin")
+    *others, bad, good = traces(fig, "Margin")
     assert len(others) == 2 and all(np.allclose(line.y, 0) for line in (*others, good))
     assert np.allclose(bad.y, [0, -5]) and np.allclose(bad.x, [0, 50])
-    assert len(traces(fig, "first labels")) == 4
+    assert len(traces(fig, "First labels")) == 4
     titles = [note.text for note in fig.layout.annotations]
     assert titles[2:] == ["surest of all, the pool as it is", "surest of all, its unlabelled junk taken out"]

@@ -24,10 +24,10 @@ from alkit.acquisition import View
 from alkit.acquisition.clusters import clusters as find_clusters
 from alkit.explorer import palette
 from alkit.study import figures
-from alkit.study.analysis import cost_tables, curves, paired_differences, ranking
-from alkit.study.figures import features, files, images, style, variance
+from alkit.study.analysis import cost_tables, curves, display_names, paired_differences, ranking
+from alkit.study.figures import features, files, findings, images, recommend, style, variance
 
-WHITE, NIGHT = "#ffffff", "#0d1117"
+WHITE = "#ffffff"
 
 
 def results(seeds=3, methods=tuple(cost_tables.PAPER_METHODS)):
@@ -136,7 +136,7 @@ def test_every_figure_is_a_plain_figure_with_a_title_sized_for_a_readme(gallery)
     for name, fig in gallery.items():
         assert type(fig) is go.Figure, name
         assert fig.layout.width == 900 and fig.layout.title.text.startswith("<b>"), name
-        assert fig.layout.template.layout.paper_bgcolor == fig.layout.template.layout.plot_bgcolor == "rgba(0,0,0,0)"
+        assert fig.layout.template.layout.paper_bgcolor == fig.layout.template.layout.plot_bgcolor == WHITE
 
 
 def test_no_text_is_smaller_than_12_px(gallery):
@@ -160,13 +160,58 @@ def test_axes_that_carry_numbers_have_a_title(gallery):
     assert gallery["composition"].layout.yaxis.title.text and gallery["seconds"].layout.xaxis.title.text
 
 
-@pytest.mark.parametrize("background", [WHITE, NIGHT])
-def test_text_and_data_keep_their_contrast_on_light_and_dark(background):
-    assert style.TEMPLATE.layout.font.color == palette.TEXT
-    assert contrast(palette.TEXT, background) >= 4
-    data = [s[0] for s in (*palette.CATEGORY_STYLE, *palette.METHOD_STYLE.values())] + list(palette.PALETTE)
-    data += [colour for key, (_, colour, _, _) in features.KINDS.items() if key != "unlabelled"]
-    assert min(contrast(colour, background) for colour in data) >= 3
+def test_text_and_data_keep_their_contrast_on_the_white_ground_of_every_page():
+    assert style.TEMPLATE.layout.font.color == palette.INK and palette.GROUND == WHITE
+    assert contrast(palette.INK, WHITE) > 12 and contrast(palette.TEXT, WHITE) >= 4.5
+    data = [s[0] for s in (*palette.CATEGORY_STYLE, *palette.METHOD_STYLE.values(), *palette.FAMILY_STYLE.values())]
+    data += [colour for key, (_, colour, _, _) in features.KINDS.items()]
+    data += [palette.GREY, *palette.PALETTE, *(look[0] for look in variance.LEARNERS.values())]
+    assert min(contrast(colour, WHITE) for colour in data) >= 3
+
+
+def text_colours(node, inherited=palette.INK):
+    """The colours in which the texts of a figure's JSON stand."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if "font" in key and isinstance(value, dict) and "color" in value:
+                yield from np.atleast_1d(value["color"]).tolist()
+            yield from text_colours(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from text_colours(value)
+
+
+def test_texts_have_a_contrast_of_4_5_to_what_they_stand_on(gallery, many):
+    more = {
+        "plane": figures.plane(many),
+        "scorecard": figures.scorecard(many, "random, probe", 85),
+        "best": figures.best(many),
+        "profile": figures.performance_profile(many),
+        "bought": figures.bought(many),
+    }
+    for name, fig in {**gallery, **more}.items():
+        for colour in text_colours(json.loads(fig.to_json())):
+            if colour != WHITE:  # on a bar or a cell in colour
+                assert contrast(colour, WHITE) >= 4.5, (name, colour)
+    on_colour = [style[0] for style in palette.CATEGORY_STYLE]  # a pick's number
+    assert min(contrast(WHITE, colour) for colour in (recommend.BETTER, recommend.WORSE)) >= 4.5
+    assert min(contrast(WHITE, colour) for colour in on_colour) >= 3  # 12 px, on discs of 18
+
+
+TOGETHER = (  # methods that figures show together
+    ("Random", "Least confidence", "Entropy", "DDU", "DDU (spectral norm)", "Random(CL)", "Distance(CL)",
+     "Cautious coverage"),
+    palette.HIGHLIGHTED,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("names", TOGETHER, ids=["paper", "highlighted"])
+def test_methods_of_one_figure_are_told_apart_by_colour_blind_readers(vision, names):
+    seen = [oklab(VISION[vision] @ linear(palette.METHOD_STYLE[name][0])) for name in names]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.1
+    assert len({style[2] for style in palette.METHOD_STYLE.values()}) == len(palette.METHOD_STYLE)  # nor colour alone
+    assert 5 <= len(palette.HIGHLIGHTED) <= 6
 
 
 @pytest.mark.parametrize("vision", VISION)
@@ -174,10 +219,9 @@ def test_text_and_data_keep_their_contrast_on_light_and_dark(background):
     "group",
     [
         palette.CATEGORY_STYLE,
-        tuple(palette.METHOD_STYLE.values()),
         tuple((*look, look[1]) for look in variance.LEARNERS.values()),
     ],
-    ids=["categories", "methods", "learners"],
+    ids=["categories", "learners"],
 )
 def test_colours_are_told_apart_by_colour_blind_readers_and_never_stand_alone(vision, group):
     seen = [oklab(VISION[vision] @ linear(colour)) for colour, _, _ in group]
@@ -260,8 +304,8 @@ def test_losses_count_epochs_over_stages_and_leave_gaps_where_there_is_no_supcon
     assert [shape.x0 for shape in gallery["losses"].layout.shapes] == [2.5]
     plain = figures.losses([dict(epoch=e, loss=1.0) for e in range(3)])  # a supervised learner's history has no parts
     assert [t.name for t in plain.data] == ["total"] and list(plain.data[0].y) == [1, 1, 1]
-    only = figures.losses([dict(epoch=0, loss=1.0, con=1.0, supcon=float("nan"))])
-    assert len(only.data) == 2 and not only.layout.shapes
+    only = figures.losses([dict(epoch=0, loss=1.0, con=1.0, supcon=float("nan"))])  # bars: a line has two points
+    assert [(bar.type, bar.x[0], bar.text[0].strip()) for bar in only.data] == [("bar", 1.0, "1.00")] * 2
 
 
 def test_feature_space_draws_every_point_once_per_column_in_its_colour(gallery, stage, pool):
@@ -398,31 +442,43 @@ def test_acquisition_refuses_picks_that_were_already_asked(stage):
         figures.acquisition(x, answers, 10, clusters, np.flatnonzero(answers >= 0)[:2])
 
 
-def test_curves_draw_the_mean_its_band_the_last_stage_and_the_floor():
+def named(fig):
+    """The names that are written at marks."""
+    return [note.text for note in fig.layout.annotations if note.name == "mark"]
+
+
+def test_curves_draw_the_mean_and_end_in_their_last_stage_with_the_bands_of_the_title_alone():
     df = results()
     fig, table, last = figures.curves(df), curves.curve(df), cost_tables.table2(df)
     lines = {t.name: t for t in fig.data if t.mode == "lines+markers"}
     bands = {t.legendgroup: t for t in fig.data if t.fill == "toself"}
     ends = {t.legendgroup: t for t in fig.data if t.mode == "markers"}
-    assert list(lines) == list(cost_tables.PAPER_METHODS.values()) and set(bands) == set(ends) == set(lines)
+    assert list(lines) == list(cost_tables.PAPER_METHODS.values()) == list(ends) and sorted(named(fig)) == sorted(lines)
+    assert 1 <= len(bands) <= 3 and all(name in fig.layout.title.text for name in bands)
+    assert findings.of_ends(last, {name: name for name in last.index})[1] == list(bands)
     for name, rows in table.groupby("method"):
-        assert lines[name].y == pytest.approx(rows["mean"] * 100) and lines[name].x == pytest.approx(rows["x"])
-        assert lines[name].line.shape == "hv"  # a stage counts when it is finished
-        half = len(bands[name].y) // 2
-        for side, part in ((1, slice(None, half)), (-1, slice(None, half - 1, -1))):
-            x, y = curves.staircase(rows["x"].to_numpy(), (rows["mean"] + side * rows["sd"]).to_numpy() * 100)
-            assert bands[name].x[part] == pytest.approx(x) and bands[name].y[part] == pytest.approx(y)
-        assert (ends[name].x[0], ends[name].y[0]) == tuple(last.loc[name, ["cost_mean", "accuracy_mean"]])
-        assert (lines[name].line.color, lines[name].line.dash, lines[name].marker.symbol) == palette.METHOD_STYLE[name]
-    assert fig.layout.shapes[0].x0 == 130 and fig.layout.annotations[0].x == 130
+        end = tuple(last.loc[name, ["cost_mean", "accuracy_mean"]])
+        assert lines[name].y == pytest.approx([*(rows["mean"] * 100), end[1]])
+        assert lines[name].x == pytest.approx([*rows["x"], end[0]]) and lines[name].line.shape == "hv"
+        assert (ends[name].x[0], ends[name].y[0]) == end  # so that no marker is off its curve
+        assert (lines[name].line.color, lines[name].marker.symbol) == palette.METHOD_STYLE[name][::2]
+        if name in bands:
+            half = len(bands[name].y) // 2
+            for side, part in ((1, slice(None, half)), (-1, slice(None, half - 1, -1))):
+                x, y = curves.staircase(rows["x"].to_numpy(), (rows["mean"] + side * rows["sd"]).to_numpy() * 100)
+                assert bands[name].x[part] == pytest.approx(x) and bands[name].y[part] == pytest.approx(y)
+    floor = next(note for note in fig.layout.annotations if "floor" in note.text)
+    assert fig.layout.shapes[0].x0 == 130 == floor.x
     assert "3 seeds" in fig.layout.title.text and "standard deviation" in fig.layout.title.text
     assert "different learners (contrastive, supervised, supervised_sn): a difference" in fig.layout.title.text
 
 
-def test_curves_on_a_log_axis_put_the_floors_text_at_its_line(gallery):
+def test_curves_on_a_log_axis_put_the_floors_text_and_the_names_at_their_places(gallery):
     fig = gallery["curves_log"]
     assert fig.layout.xaxis.type == "log" and fig.layout.shapes[0].x0 == 130
-    assert fig.layout.annotations[0].x == pytest.approx(np.log10(130))  # annotations take exponents, shapes values
+    floor = next(note for note in fig.layout.annotations if "floor" in note.text)
+    assert floor.x == pytest.approx(np.log10(130))  # annotations take exponents, shapes values
+    assert all(fig.layout.xaxis.range[0] < note.x < fig.layout.xaxis.range[1] for note in fig.layout.annotations)
 
 
 def test_curves_of_one_seed_have_no_band_and_over_n_id_no_floor():
@@ -493,16 +549,19 @@ def many():
 
 def test_curves_of_many_methods_colour_a_few_and_break_the_reference_lines(many):
     worth = curves.area(many).groupby("method")["area"].mean().drop("oracle_margin, probe")
-    best = set(worth.nlargest(6).index)
-    lines = {trace.name: trace for trace in figures.curves(many).data if trace.name}
-    grey = {name for name, trace in lines.items() if trace.line.color == palette.FAINT}
-    assert len(lines) == len(MANY) and grey == set(worth.index) - best
-    assert all(lines[name].showlegend is False for name in grey)
-    reference = lines["oracle_margin, probe (reference line)"]
+    known = {f"{name}, probe" for name in ("random", "margin", "badge", "typiclust")}
+    shown = display_names.methods(worth.index)
+    coloured = {shown[name] for name in known | {*worth.drop(list(known)).nlargest(2).index}}
+    fig = figures.curves(many)
+    lines = {trace.name: trace for trace in fig.data if trace.name}
+    grey = {name for name, trace in lines.items() if trace.line.color == palette.GREY}
+    assert len(lines) == len(MANY) and grey == {*shown.values()} - coloured
+    assert sorted(named(fig)) == sorted({*coloured, "Oracle margin"})
+    reference = lines["Oracle margin (reference line)"]
     assert reference.line.dash == "dash" and reference.line.color == palette.TEXT
     chosen = figures.curves(many, highlight=["lfosa, probe"])
-    assert [trace.name for trace in chosen.data if trace.name and trace.line.color != palette.FAINT] == [
-        "lfosa, probe", "oracle_margin, probe (reference line)"]  # fmt: skip
+    assert [trace.name for trace in chosen.data if trace.name and trace.line.color != palette.GREY] == [
+        "LfOSA", "Oracle margin (reference line)"]  # fmt: skip
     assert "grey: the other 9 methods" in chosen.layout.title.text
     for name in ("lfossa, probe", "oracle_margin, probe"):
         with pytest.raises(ValueError, match=f"no method '{name}' to highlight; there are: entropy, probe; random"):
@@ -512,14 +571,14 @@ def test_curves_of_many_methods_colour_a_few_and_break_the_reference_lines(many)
 def test_forest_plot_draws_each_difference_and_interval_by_family_best_on_top(many):
     table = paired_differences.differences(paired_differences.per_run(many), "random, probe")
     fig = figures.paired_differences(many, "random, probe")
-    drawn = {}
+    drawn, code = {}, {shown: name for name, shown in display_names.methods(table.index).items()}
     for trace in fig.data:
         assert list(trace.x) == sorted(trace.x, reverse=True)
         for name, x, up, down, symbol in zip(
             trace.y, trace.x, trace.error_x.array, trace.error_x.arrayminus, trace.marker.symbol, strict=True
         ):
-            drawn[name] = x, x - down, x + up
-            assert symbol.endswith("-open") == (table.loc[name, "p_holm"] >= 0.05)
+            drawn[code[name]] = x, x - down, x + up
+            assert symbol.endswith("-open") == (table.loc[code[name], "p_holm"] >= 0.05)
     assert set(drawn) == set(table.index) and "oracle_margin, probe" not in drawn
     for name, numbers in drawn.items():
         assert numbers == pytest.approx(tuple(table.loc[name, ["mean", "low", "high"]]))
@@ -529,7 +588,7 @@ def test_forest_plot_draws_each_difference_and_interval_by_family_best_on_top(ma
     assert "learner probe" in fig.layout.title.text and "another learner" not in fig.layout.title.text
     two = pd.concat([many[many["strategy"] == "random"], results(6, [("margin", "supervised")])])
     text = figures.paired_differences(two, "random, probe").layout.title.text
-    assert "Of another learner than random, probe" in text and "margin, supervised" in text
+    assert "Of another learner than Random, probe" in text and "Margin, supervised" in text
     cost = figures.paired_differences(many, "random, probe", "cost")
     assert all(list(trace.x) == sorted(trace.x) for trace in cost.data)
 
@@ -537,21 +596,23 @@ def test_forest_plot_draws_each_difference_and_interval_by_family_best_on_top(ma
 def test_win_matrix_says_who_beats_whom_on_its_axes(many):
     share, heat = ranking.win_matrix(many), figures.win_matrix(many).data[0]
     for row, column in (("margin, probe", "badge, probe"), ("ldm, probe", "random, probe")):
-        drawn = heat.z[list(heat.y).index(row)][list(heat.x).index(column)]
+        first, second = (display_names.strategy(name.partition(",")[0]) for name in (row, column))
+        drawn = heat.z[list(heat.y).index(first)][list(heat.x).index(second)]
         assert drawn == pytest.approx(100 * share.loc[row, column])
     fig = figures.win_matrix(many)
     assert (fig.layout.yaxis.title.text, fig.layout.xaxis.title.text) == ("this method ...", "... beats this one")
-    assert "%{y} beats %{x}" in heat.hovertemplate and "oracle_margin, probe" not in heat.x
+    assert "%{y} beats %{x}" in heat.hovertemplate and "Oracle margin" not in heat.x and ", probe" not in str(heat.x)
 
 
 def test_profile_draws_every_method_and_colours_a_few(many):
     fig = figures.performance_profile(many, highlight=["margin, probe"])
-    assert sorted(trace.name for trace in fig.data) == sorted(set(cost_tables.method(many)) - {"oracle_margin, probe"})
-    table = ranking.performance_profile(many)
+    shown = display_names.methods(set(cost_tables.method(many)) - {"oracle_margin, probe"})
+    assert sorted(trace.name for trace in fig.data) == sorted(shown.values())
+    table, code = ranking.performance_profile(many), {name: key for key, name in shown.items()}
     for trace in fig.data:
-        assert list(trace.y) == pytest.approx(100 * table[table["method"] == trace.name]["share"])
-        assert (trace.line.color == palette.FAINT) == (trace.name != "margin, probe") and trace.line.shape == "hv"
-    assert sum(trace.line.color != palette.FAINT for trace in figures.performance_profile(many).data) == 6
+        assert list(trace.y) == pytest.approx(100 * table[table["method"] == code[trace.name]]["share"])
+        assert (trace.line.color == palette.GREY) == (trace.name != "Margin") and trace.line.shape == "hv"
+    assert sum(trace.line.color != palette.GREY for trace in figures.performance_profile(many).data) == 6
 
 
 def test_composition_of_many_methods_has_room_for_all():
@@ -561,7 +622,7 @@ def test_composition_of_many_methods_has_room_for_all():
 def test_seconds_stack_one_runs_phases_and_name_the_device(gallery):
     train, extract, choose = gallery["seconds"].data
     assert (
-        set(train.x) == {8.0}
+        set(train.x) == {6.0}  # without the first training, which the runs of a seed share
         and set(extract.x) == {2.0}
         and choose.x == pytest.approx([0.4] * len(cost_tables.PAPER_METHODS))
     )

@@ -30,12 +30,12 @@ def test_marks_are_the_share_of_runs_and_the_median_error():
     active, off = fig.data[0], fig.data[1]
     assert np.allclose(active.y, 50) and np.allclose(off.y, -5)
     assert np.allclose(off.error_y.array, 4.5, atol=0.1) and np.allclose(off.error_y.arrayminus, 4.5, atol=0.1)
-    naive = [trace for trace in fig.data if trace.name == "what margin asks, not weighted"]
+    naive = [trace for trace in fig.data if trace.name == "what Margin asks, not weighted"]
     assert np.allclose(naive[0].y, 0) and np.allclose(naive[1].y, -20)
     assert sum(bool(trace.showlegend) for trace in fig.data) == 3
     bands = [(shape.y0, shape.y1) for shape in fig.layout.shapes]
     assert bands.count((85, 95)) == 2 and bands.count((0, 0)) == 2
-    assert "40 by cautious_coverage and 40 by margin" in fig.layout.title.text
+    assert "40 by Cautious coverage and 40 by Margin" in fig.layout.title.text
 
 
 def test_sessions_of_one_strategy_do_not_move_the_marks_of_another():

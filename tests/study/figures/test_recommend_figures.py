@@ -5,7 +5,7 @@ import pytest
 from test_select_runs import tables
 
 from alkit.study import figures
-from alkit.study.analysis import paired_differences, ranking, recommend, select_runs, variance
+from alkit.study.analysis import display_names, paired_differences, ranking, recommend, select_runs, variance
 from alkit.study.figures import recommend as recommend_figures
 
 
@@ -25,15 +25,14 @@ def test_learners_stand_in_a_row_per_strategy_at_their_difference_to_random_on_t
     spans, supervised, probe = fig.data
     expected = paired_differences.differences(paired_differences.per_run(crossing), "Random")
     shown = dict(zip(probe.y, probe.x, strict=True))
-    assert shown["margin"] == pytest.approx(expected.loc["margin, probe", "mean"])
-    assert dict(zip(supervised.y, supervised.x, strict=True))["random"] == 0
-    assert len(set(spans.y)) == 4 and fig.layout.yaxis.categoryarray[0] == "margin"
+    assert shown["Margin"] == pytest.approx(expected.loc["margin, probe", "mean"])
+    assert dict(zip(supervised.y, supervised.x, strict=True))["Random"] == 0
+    assert len(set(spans.y)) == 4 and fig.layout.yaxis.categoryarray[0] == "Margin"
     lines = [shape.x0 for shape in fig.layout.shapes]
     assert lines == [0, pytest.approx(expected.loc["random, probe", "mean"])]
     filled = {name for name, symbol in zip(probe.y, probe.marker.symbol, strict=True) if "open" not in symbol}
-    assert {f"{name}, probe" for name in filled} == {
-        name for name in expected.index if name.endswith("probe") and expected.loc[name, "p_holm"] < 0.05
-    }
+    sure = [name for name in expected.index if name.endswith("probe") and expected.loc[name, "p_holm"] < 0.05]
+    assert filled == {display_names.strategy(name.partition(",")[0]) for name in sure}
 
 
 def test_bars_of_the_spread_add_up_to_100(found):
@@ -50,11 +49,15 @@ def test_agreement_names_what_is_significant_somewhere(block):
     one = paired_differences.strategy_differences(block)
     joint = variance.agreement(one, one.assign(mean=-one["mean"], p_holm=1.0))
     fig = figures.agreement(joint, "here", "there")
+    code = {display_names.strategy(name): name for name in joint.index}
+    written = {note.text for note in fig.layout.annotations if note.name == "mark"}
     for trace in fig.data:
-        for x, y, text, name in zip(trace.x, trace.y, trace.text, trace.hovertext, strict=True):
-            assert (x, y) == (joint.loc[name, "mean_one"], joint.loc[name, "mean_other"])
-            assert (text.strip() == name) == (joint.loc[name, "p_holm_one"] < 0.05)
-    assert "0 of 3 strategies have the same sign in both; rank correlation -1.00" in fig.layout.title.text
+        for x, y, name in zip(trace.x, trace.y, trace.hovertext, strict=True):
+            row = joint.loc[code[name]]
+            assert (x, y) == (row["mean_one"], row["mean_other"])
+            assert (name in written) == (row["p_holm_one"] < 0.05)
+    assert "0 of 3 strategies gain in both places, or lose in both" in fig.layout.title.text
+    assert "rank correlation -1.00" in fig.layout.title.text
     assert fig.layout.xaxis.title.text.startswith("here") and fig.layout.yaxis.title.text.startswith("there")
 
 
@@ -62,22 +65,26 @@ def test_scorecard_has_every_number_and_marks_what_is_sure(block):
     fig = figures.scorecard(block, "random, probe", 72)
     heat, better, worse, _ = fig.data
     table = recommend.scores(block, "random, probe", 72)
-    assert heat.z.shape == (len(table), 9) and set(paired_differences.NUMBERS) | {"to_target"} == set(
-        recommend_figures.SCORECARD
-    )
-    assert sum(len(trace.text) for trace in fig.data[1:]) == 9 * len(table)
+    columns = list(recommend_figures.SCORECARD)
+    assert columns[0] == "area" and set(columns) <= {*paired_differences.NUMBERS, "to_target"}
+    assert heat.z.shape == (len(table), 1) and set(heat.x) == {0}  # one number has a ground in colour
+    assert sum(len(trace.text) for trace in fig.data[1:]) == len(columns) * len(table)
     cells = {(x, y): text for trace in fig.data[1:] for x, y, text in zip(trace.x, trace.y, trace.text, strict=True)}
-    assert cells[2, "margin"] == f"\u25b2 {table.loc['margin, probe', 'accuracy']:.1f}"
-    assert cells[3, "margin"].startswith("\u25bc") and cells[5, "lfosa"] == "-"
-    assert len(better.text) == int((heat.z == 1).sum()) and len(worse.text) == int((heat.z == -1).sum())
-    assert fig.layout.xaxis.ticktext[5] == "looks to<br>72 %"
+    assert cells[1, "Margin"] == f"\u25b2 {table.loc['margin, probe', 'accuracy']:.1f}"
+    assert cells[2, "Margin"].startswith("\u25bc") and cells[3, "LfOSA"] == "-"
+    assert cells[4, "Margin"].endswith(f"{100 * table.loc['margin, probe', 'purity']:.0f} %")
+    ahead, behind = (int((table["better_area"] == sign).sum()) for sign in (1, -1))
+    assert fig.layout.title.text.startswith(f"<b>{ahead} of 3 strategies") and int((heat.z == 1).sum()) == ahead
+    assert f"{behind or 'none'} less" in fig.layout.title.text
+    assert all(text[0] == "\u25b2" for text in better.text) and all(text[0] == "\u25bc" for text in worse.text)
+    assert fig.layout.xaxis.ticktext[3] == "looks to<br>72 %"
 
 
 def test_chances_of_the_best_are_rankings_own_and_the_rest_is_counted(block):
     fig = figures.best(block)
     chance = ranking.probability_of_best(paired_differences.per_run(block), "accuracy")
     shown = dict(zip(fig.data[1].y, fig.data[1].x, strict=True))
-    assert shown["margin"] == pytest.approx(100 * chance["margin, probe"])
+    assert shown["Margin"] == pytest.approx(100 * chance["margin, probe"])
     hidden = 4 - len(shown)
     assert (f"{hidden} others are below 2 %" in fig.layout.title.text) == (hidden > 0)
 

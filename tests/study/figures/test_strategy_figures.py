@@ -6,7 +6,7 @@ import pytest
 from test_metrics import rows
 
 from alkit.study import figures
-from alkit.study.analysis import cost_tables, toy_pool
+from alkit.study.analysis import cost_tables, display_names, toy_pool
 from alkit.study.figures.label_places import led_labels
 
 
@@ -35,8 +35,9 @@ def bars(figure):
 def test_bars_are_what_was_bought_after_the_initial_set_by_family(df):
     found = bars(figures.bought(df))
     bought = cost_tables.composition(df)
+    code = {shown: name for name, shown in display_names.methods(bought["method"]).items()}
     for (_, name), values in found.items():
-        own = bought[(bought["method"] == f"{name}, probe") & (bought["stage"] > 0)]
+        own = bought[(bought["method"] == code[name]) & (bought["stage"] > 0)]
         np.testing.assert_allclose(values, own[list(cost_tables.BOUGHT)].sum())
     assert [family for family, _ in found] == [
         "the paper's strategies", "classic", "classic", "for open sets", "past the paper",
@@ -47,7 +48,7 @@ def test_bars_are_what_was_bought_after_the_initial_set_by_family(df):
 def test_a_strategy_far_beyond_the_others_is_named_and_does_not_squeeze_them(df):
     far = pd.concat([df, *(rows("ddu", [20, 500, 4_000], [0.5, 0.6, 0.7], learner="probe", seed=s) for s in (0, 1))])
     figure = figures.bought(far)
-    assert "off the scale: ddu 3,980" in figure.layout.title.text
+    assert "off the scale: DDU 3,980" in figure.layout.title.text
     assert figure.layout.xaxis.range[1] < 100
     assert "off the scale" not in figures.bought(df).layout.title.text
 
@@ -57,9 +58,10 @@ def test_plane_shows_table_2_and_joins_the_ranked_that_no_other_beats_in_both(df
     front, *families = figure.data
     assert list(front.x) == [40.5, 45.5, 90.5] and list(front.y) == pytest.approx([60.5, 70.5, 90.5])
     shown = {name: (x, y) for trace in families for name, x, y in zip(trace.text, trace.x, trace.y, strict=True)}
-    assert {f"{name}, probe" for name in shown} == set(table.index)
-    for name, (x, y) in shown.items():
-        assert (x, y) == tuple(table.loc[f"{name}, probe", ["cost_mean", "accuracy_mean"]])
+    names = display_names.methods(table.index)
+    assert set(shown) == set(names.values())
+    for name, shown_as in names.items():
+        assert shown[shown_as] == tuple(table.loc[name, ["cost_mean", "accuracy_mean"]])
 
 
 def test_title_of_the_plane_is_what_it_shows():
@@ -68,7 +70,7 @@ def test_title_of_the_plane_is_what_it_shows():
         rows("margin", [20, 100], [0.5, 0.91], learner="probe"),
     ]
     title = figures.plane(pd.concat(several)).layout.title.text
-    assert title.startswith("<b>margin ends highest, 11.0 points above random, for 2.5 times the looks</b>")
+    assert title.startswith("<b>Margin ends highest, 11.0 points above random choice, for 2.5 times the looks</b>")
     worse = [several[0], rows("margin", [20, 100], [0.5, 0.7], learner="probe")]
     assert "Nobody ends above random choice" in figures.plane(pd.concat(worse)).layout.title.text
     assert "What a strategy costs" in figures.plane(several[1]).layout.title.text
@@ -82,7 +84,7 @@ def test_plane_draws_the_ceiling_where_it_is_known(df):
 
 def test_learners_stay_in_the_names_where_there_are_several(df):
     both = pd.concat([df, df[df["strategy"] == "margin"].assign(learner="contrastive")])
-    assert {"margin, probe", "margin, contrastive"} <= {name for _, name in bars(figures.bought(both))}
+    assert {"Margin, probe", "Margin, contrastive"} <= {name for _, name in bars(figures.bought(both))}
 
 
 def test_forty_names_near_their_marks_meet_no_other_name_no_mark_and_no_edge():
