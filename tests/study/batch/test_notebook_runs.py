@@ -10,7 +10,8 @@ import pytest
 from conftest import python
 from PIL import Image
 
-from alkit import benchmarks, experiment, paths
+from alkit import acquisition, benchmarks, experiment, paths
+from alkit.acquisition import registry
 from alkit.experiment import Cell, methods
 from alkit.store import StoreError
 from alkit.study import tables
@@ -223,6 +224,17 @@ def test_two_jobs_give_what_one_gives_and_finished_cells_are_only_read(tmp_path,
     assert all(set(row) >= set(tables.COLUMNS) and json.loads(row["options"]) == {"changes": BRIEF} for row in two)
     monkeypatch.setattr("alkit.experiment.Loop._stage", lambda *_: pytest.fail("ran again"))
     assert run_cells(cells, root=tmp_path / "two") == two
+
+
+def test_a_strategy_that_was_written_in_a_notebook_runs_though_other_processes_do_not_know_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "STRATEGIES", dict(registry.STRATEGIES))
+
+    @acquisition.strategy("written_in_a_cell", citation="ours", needs=())
+    def written_in_a_cell(view):
+        yield from view.unasked.tolist()
+
+    cells = [Cell("mixdigits", "smoke", "probe", "written_in_a_cell", seed, changes=BRIEF) for seed in (0, 1)]
+    assert {row["seed"] for row in run_cells(cells, jobs=2, root=tmp_path)} == {0, 1}
 
 
 def test_workers_of_a_notebook_end_with_the_call_and_the_bar_is_on_standard_error(tmp_path):
