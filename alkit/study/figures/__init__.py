@@ -1,9 +1,9 @@
 """The study's figures: one function per figure, each returning a `plotly.graph_objects.Figure`, and `save`.
 
-Backgrounds are transparent and every text, line and marker keeps its contrast on white and on near-black, so that one
-picture serves light and dark pages. Colours were chosen for the smallest distance between any two under normal, protan
-and deutan vision, and never stand alone: each category, method and kind of point also has its own symbol, dash or
-hatching. Images may be uint8 or floats in [0, 1]; no function changes what it is given.
+The title of each is its finding (`findings`), on a ground that is white on every page (`style.layout`). Colours were
+chosen for the smallest distance between any two under normal, protan and deutan vision, and never stand alone: each
+category, method and kind of point also has its own symbol, dash or hatching. Images may be uint8 or floats in [0, 1];
+no function changes what it is given.
 """
 
 from alkit.study.figures.answers import cheapest, few_tests, per_answer, self_labelling
@@ -15,6 +15,7 @@ from alkit.study.figures.introduction import loop, numbered_points
 from alkit.study.figures.labelling import estimate_coverage
 from alkit.study.figures.measurements import composition, curves, losses, seconds
 from alkit.study.figures.our_strategy import ablation, toy_answer, toy_idea, toy_moments
+from alkit.study.figures.panels import of_choice, of_learners, of_places, of_strategies, show
 from alkit.study.figures.recommend import best, scorecard, seeds_for
 from alkit.study.figures.robustness import robustness_map
 from alkit.study.figures.strategies import bought, plane, toy_picks
@@ -38,6 +39,10 @@ __all__ = [
     "loop",
     "losses",
     "numbered_points",
+    "of_choice",
+    "of_learners",
+    "of_places",
+    "of_strategies",
     "paired_differences",
     "per_answer",
     "performance_profile",
@@ -50,6 +55,7 @@ __all__ = [
     "seeds_for",
     "self_labelling",
     "shares",
+    "show",
     "toy_answer",
     "toy_idea",
     "toy_moments",

@@ -101,3 +101,27 @@ def test_seeds_needed_fall_with_the_difference_and_rise_with_the_comparisons(blo
     assert any("these tables: 16 seeds" in note.text for note in fig.layout.annotations)
     with pytest.raises(ValueError, match="this table has one"):
         figures.seeds_for(block[block["seed"] == 0], "random, probe")
+
+
+def test_sections_of_notebook_6_draw_what_there_is_and_say_what_is_missing(found, block, capsys):
+    kept = {}
+
+    def keep(figure, kind):
+        kept[kind] = figure
+        return figure
+
+    drawn = {
+        **figures.of_learners(variance.crossings(found)),
+        **figures.of_strategies(block, "random, probe", 72),
+        **figures.of_places(block, found, {}, ("mixdigits", "mixmnist")),
+        **figures.of_choice(block),
+    }
+    figures.show({kind: drawn[kind] for kind in ("all_learners", "elsewhere", "best")}, keep)
+    said = capsys.readouterr().out
+    assert "Not drawn, all_learners: no crossing has more learners" in said and "Not drawn, elsewhere: " in said
+    assert list(kept) == ["best"] and {"learners", "shares", "scorecard", "wins", "seeds"} < set(drawn)
+    one = figures.of_strategies(block[block["seed"] == 0], "random, probe", 72)
+    assert [kind for kind, figure in one.items() if isinstance(figure, str)] == ["differences", "wins", "seeds"]
+    assert set(figures.of_learners([]).values()) == {
+        "no two learners share random and another strategy in these tables"
+    }
