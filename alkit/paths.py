@@ -57,7 +57,7 @@ def own_pool(benchmark: str, folder: Path | str | None = None) -> Path:
     """The file of a pool of one's own, such as "own-mine"; ValueError, with all names, where there is no such pool."""
     known = own_pools(folder)
     if benchmark not in known:
-        listed = ", ".join(known) or "none; notebook 8 and labelling.save_benchmark make them"
+        listed = ", ".join(known) or "none; notebook 8 makes one, and benchmarks.own.save of arrays of yours"
         where = pools_folder(folder)
         raise ValueError(f"there is no pool {benchmark!r}{closest(benchmark, known)} in {where}; there are: {listed}")
     return pools_folder(folder) / f"{benchmark.partition('-')[2]}.npz"

@@ -139,13 +139,10 @@ def resized(images_NCHW: torch.Tensor, side: int) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def network(name: str) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor]]:
-    """The network called `name` without its last layer, in evaluation mode, and how it wants images in 0..1 scaled.
-
-    ValueError for a name that neither alkit nor torchvision knows; StoreError where weights are not to be had.
-    """
+def check_network(name: str) -> None:
+    """ValueError for the name of a network that neither alkit nor torchvision knows; nothing is loaded."""
     if name == "efficientnet_lite0":
-        return efficientnet.load(), lambda x: x * 2 - 1
+        return
     import torchvision
 
     model, _, weights = name.partition("/")
@@ -157,6 +154,19 @@ def network(name: str) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor
     known = [one.name for one in torchvision.models.get_model_weights(model)]
     if weights not in known:
         raise ValueError(f"{model} has no weights {weights!r}; name one of: {', '.join(f'{model}/{w}' for w in known)}")
+
+
+def network(name: str) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor]]:
+    """The network called `name` without its last layer, in evaluation mode, and how it wants images in 0..1 scaled.
+
+    ValueError for a name that neither alkit nor torchvision knows; StoreError where weights are not to be had.
+    """
+    check_network(name)
+    if name == "efficientnet_lite0":
+        return efficientnet.load(), lambda x: x * 2 - 1
+    import torchvision
+
+    model, _, weights = name.partition("/")
     try:
         net = torchvision.models.get_model(model, weights=weights)
     except OSError as error:

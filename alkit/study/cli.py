@@ -276,6 +276,7 @@ def label_notebook(args) -> Path:
     from alkit.labelling.answers import checked_classes
     from alkit.labelling.images import outside
     from alkit.labelling.learning import check_strategy
+    from alkit.learners.pretrained import check_network
     from alkit.study.batch import notebook_runs
 
     folder = args.folder.expanduser().resolve()
@@ -286,6 +287,10 @@ def label_notebook(args) -> Path:
     features = args.features
     if features.endswith(".npy"):
         features = str(Path(features).expanduser().resolve())
+        if not Path(features).is_file():
+            raise ValueError(f"there is no file {features}; --features names one with a row for each image")
+    elif features != "contrastive":
+        check_network(features)
     given = {
         "folder": str(folder),
         "classes": list(checked_classes(args.classes)),

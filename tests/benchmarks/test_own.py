@@ -58,7 +58,7 @@ def test_unknown_pool_is_refused_with_the_names_of_all(saved, ask):
 
 def test_without_a_pool_the_error_says_how_one_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("ALKIT_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match=r"there are: none; notebook 8 and labelling\.save_benchmark make them"):
+    with pytest.raises(ValueError, match=r"there are: none; notebook 8 makes one, and benchmarks\.own\.save"):
         benchmarks.load("own-mine")
 
 

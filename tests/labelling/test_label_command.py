@@ -64,6 +64,8 @@ def test_notebook_is_opened_with_folder_and_classes_and_goes_on_with_others(tmp_
         (["images", "--classes", "cat", "cat"], "names of their own"),
         (["images", "--classes", "skip"], "is an answer for images of no class"),
         (["images", "--classes", "cat", "--strategy", "marginal"], "unknown strategy"),
+        (["images", "--classes", "cat", "--features", "nonsense"], "unknown features"),
+        (["images", "--classes", "cat", "--features", "gone.npy"], "there is no file"),
         (["images", "--classes", "cat", "--into", "images/labels"], "never written to"),
     ],
 )
