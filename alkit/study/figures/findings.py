@@ -55,6 +55,7 @@ def of_ends(ranked: pd.DataFrame, names: Mapping[str, str], *, same_labels: bool
 
 
 def of_losses(loss: pd.Series) -> str:
+    """From where to where the loss went."""
     first, last = float(loss.iloc[0]), float(loss.iloc[-1])
     word = "falls" if last < first else "rises"
     return f"The loss {word} from {first:.2f} to {last:.2f}" if f"{first:.2f}" != f"{last:.2f}" else "Training loss"
@@ -75,6 +76,7 @@ def of_purchases(df: pd.DataFrame) -> str:
 
 
 def of_seconds(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Whose runs take longest, against the shortest; where all take alike, which phase takes most."""
     whole = table.sum(axis=1)
     slow, fast = whole.idxmax(), whole.idxmin()
     if len(table) > 1 and whole[fast] > 0 and whole[slow] >= 1.5 * whole[fast]:
@@ -121,6 +123,7 @@ def of_profile(table: pd.DataFrame, names: Mapping[str, str], factor: float = 1.
 
 
 def of_chances(chance: pd.Series, names: Mapping[str, str]) -> str:
+    """The method that is likeliest to be the best for the same money."""
     top = chance.idxmax()
     if chance[top] < 0.5:
         return "No strategy is likely to be the best for the same money"
@@ -144,6 +147,7 @@ def of_learners(gains: Mapping[str, float], added: float, first: str, unit: str)
 
 
 def of_shares(shares: pd.Series, what: str) -> str:
+    """The part that explains most of the spread, the rest left out."""
     part = shares.drop("rest", errors="ignore").idxmax()
     whose = "is of learner and strategy together" if " x " in part else f"is the {part}'s"
     return f"{100 * shares[part]:.0f} % of the spread of {what} {whose}"

@@ -15,14 +15,12 @@ Drawn = dict[str, go.Figure | str]  # by kind, as the files of pictures are name
 
 
 def show(drawn: Mapping[str, go.Figure | str], keep: Callable[[go.Figure, str], go.Figure]) -> None:
-    """Saves each figure with `keep` (see `notebook.saver`) and displays it; of one that is missing, prints why."""
-    from IPython.display import display
+    """Saves each figure with `keep` (see `notebook.saver`) and displays it; of one that is missing, displays why."""
+    from IPython.display import Markdown, display
 
     for kind, figure in drawn.items():
-        if isinstance(figure, str):
-            print(f"Not drawn, {kind}: {figure}.")
-        else:
-            display(keep(figure, kind))
+        missing = isinstance(figure, str)
+        display(Markdown(f"Not drawn, {kind}: {figure}.") if missing else keep(figure, kind))
 
 
 def of_learners(crossed: Sequence[pd.DataFrame]) -> Drawn:

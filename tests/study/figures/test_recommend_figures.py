@@ -103,8 +103,9 @@ def test_seeds_needed_fall_with_the_difference_and_rise_with_the_comparisons(blo
         figures.seeds_for(block[block["seed"] == 0], "random, probe")
 
 
-def test_sections_of_notebook_6_draw_what_there_is_and_say_what_is_missing(found, block, capsys):
-    kept = {}
+def test_sections_of_notebook_6_draw_what_there_is_and_say_what_is_missing(found, block, monkeypatch):
+    kept, displayed = {}, []
+    monkeypatch.setattr("IPython.display.display", displayed.append)
 
     def keep(figure, kind):
         kept[kind] = figure
@@ -117,8 +118,9 @@ def test_sections_of_notebook_6_draw_what_there_is_and_say_what_is_missing(found
         **figures.of_choice(block),
     }
     figures.show({kind: drawn[kind] for kind in ("all_learners", "elsewhere", "best")}, keep)
-    said = capsys.readouterr().out
-    assert "Not drawn, all_learners: no crossing has more learners" in said and "Not drawn, elsewhere: " in said
+    more, elsewhere, figure = displayed
+    assert more.data.startswith("Not drawn, all_learners: no crossing has more learners")
+    assert elsewhere.data.startswith("Not drawn, elsewhere: ") and figure is kept["best"]
     assert list(kept) == ["best"] and {"learners", "shares", "scorecard", "wins", "seeds"} < set(drawn)
     one = figures.of_strategies(block[block["seed"] == 0], "random, probe", 72)
     assert [kind for kind, figure in one.items() if isinstance(figure, str)] == ["differences", "wins", "seeds"]
