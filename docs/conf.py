@@ -24,6 +24,7 @@ include_patterns = [
     "CHANGELOG.md",
     "alkit/assets/LICENCES.md",
     "docs/api/*.md",
+    "docs/journeys.md",
     "figures/**.md",
     "figures/*/notebooks/**.ipynb",
     "notebooks/*.ipynb",
@@ -94,6 +95,7 @@ tests/speed/README
 
 docs/api/*
 CONTRIBUTING
+docs/journeys
 tests/FAULTS
 CHANGELOG
 ```
