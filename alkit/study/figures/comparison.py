@@ -11,7 +11,7 @@ from alkit.study.analysis import cost_tables, display_names, ranking
 from alkit.study.analysis.paired_differences import LEVEL, NUMBERS, differences, learner_note, per_run, seeds_note
 from alkit.study.figures import findings
 from alkit.study.figures.measurements import about
-from alkit.study.figures.style import highlighted, layout, marks, method_styles
+from alkit.study.figures.style import RIGHT, highlighted, layout, marks, method_styles
 
 AXIS_TITLES = {  # of the numbers of a run
     "area": "mean accuracy over the common costs (points)",
@@ -26,6 +26,7 @@ AXIS_TITLES = {  # of the numbers of a run
 
 
 ROW = 24  # px
+FAMILY_WIDTH = 150  # px, right of a plot, for the names of families
 WIN_ROW = 16  # px, of the matrix
 
 
@@ -72,25 +73,22 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
         )
         if len(families) > 1:
             fig.add_annotation(
-                x=1,
+                x=1.01,
                 xref="paper",
-                xanchor="right",
+                xanchor="left",
                 y=shown[rows.index[0]],
                 text=f"<i>{cost_tables.FAMILIES[family]}</i>",
                 showarrow=False,
             )
             fig.add_hline(list(table.index).index(rows.index[0]) - 0.5, line=dict(color=FAINT, width=1))
     fig.add_vline(0, line=dict(color=TEXT, width=1.5, dash="dot"))
-    low, high = min(table["low"].min(), 0), max(table["high"].max(), 0)
-    room = 0.24 if len(families) > 1 else 0.04  # on the right, for the names of the families
-    ends = [low - 0.04 * (high - low), high + room * (high - low)]
-    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {zero}'s", range=ends)
+    fig.update_xaxes(title_text=f"{AXIS_TITLES[number]}, minus {zero}'s")
     order = [shown[name] for name in table.index]
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=order, showgrid=False)
     notes = [seeds_note(int(table["n_seeds"].iloc[0]), len(table)), learner_note(table, baseline)]
     note = "<br>".join(filter(None, notes))
     wins = "more is better" if NUMBERS[number] else "less is better"
-    return layout(
+    layout(
         fig,
         findings.of_differences(table, zero, more=NUMBERS[number], level=LEVEL),
         f"{about(df)}; differences paired by seed, mean and 95 % bootstrap interval; {wins}; "
@@ -99,6 +97,7 @@ def paired_differences(df: pd.DataFrame, baseline: str, number: str = "area") ->
         190 + ROW * len(table),
         top=135,
     )
+    return fig.update_layout(margin_r=FAMILY_WIDTH if len(families) > 1 else RIGHT)
 
 
 def _sorted_within_families(table: pd.DataFrame, *, better_is_more: bool) -> pd.DataFrame:

@@ -95,7 +95,8 @@ def of_differences(table: pd.DataFrame, baseline: str, *, more: bool, level: flo
     if not ahead and not behind:
         return f"Not one of {strategies} is told apart from {baseline}" if n > 1 else f"Not told apart from {baseline}"
     if not ahead:
-        return f"{baseline} is ahead of {behind} of {strategies}, behind none"
+        whom = f"all {strategies}" if behind == n > 1 else f"{behind} of {strategies}"
+        return f"{baseline} is ahead of {whom}, behind none"
     if not behind:
         return f"{ahead} of {strategies} are ahead of {baseline}, none behind"
     return f"{ahead} of {strategies} are ahead of {baseline}, {behind} behind"

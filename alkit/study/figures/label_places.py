@@ -104,7 +104,7 @@ def led_labels(
         rest = np.arange(n) != i
         cost_P += 30 * _within(led_P, (marks_N2 - side_N2)[rest], (marks_N2 + side_N2)[rest]).any(axis=1).sum(axis=1)
         if lines_L4 is not None:
-            cost_P += 3 * _shared(low_P2, high_P2, lines_L4[:, :2] - 1, lines_L4[:, 2:] + 1).sum(axis=1)
+            cost_P += 8 * _shared(low_P2, high_P2, lines_L4[:, :2] - 1, lines_L4[:, 2:] + 1).sum(axis=1)
         if len(others):
             middle_O2 = marks_N2[others] + shift_N2[others]
             cost_P += 50 * _shared(low_P2, high_P2, middle_O2 - half_N2[others], middle_O2 + half_N2[others]).sum(1)

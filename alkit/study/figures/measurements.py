@@ -307,15 +307,17 @@ def composition(df: pd.DataFrame) -> go.Figure:
                 panel % columns + 1,
             )
     fig.update_xaxes(title_text="stage", row=rows).update_yaxes(title_text="samples bought", col=1)
+    height = 150 + 250 * rows
     fig.update_layout(
-        barmode="stack", legend=dict(orientation="h", x=1, xanchor="right", y=1, yref="container", yanchor="top")
+        barmode="stack",
+        legend=dict(orientation="h", x=1, xanchor="right", y=1 - 66 / height, yref="container", yanchor="top"),
     )
     return layout(
         fig,
         findings.of_purchases(df),
         f"{about(df)}; what was bought, mean per stage after the initial set"
         + ("" if shared else "; each panel has its own scale"),
-        150 + 250 * rows,
+        height,
         top=135,
     )
 

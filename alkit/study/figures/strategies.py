@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from alkit import acquisition
 from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAMILY_STYLE, GREY, INK, TEXT
 from alkit.study.analysis import cost_tables, display_names
 from alkit.study.analysis.toy_pool import Game, Toy
@@ -49,13 +50,16 @@ def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarr
     low, high = toy.points_N2.min() - 0.2, toy.points_N2.max() + 0.2
     fig.update_xaxes(visible=False, range=[low, high])
     fig.update_yaxes(visible=False, range=[low, high])
-    fig.update_layout(legend=dict(orientation="h", x=1, xanchor="right", y=1, yref="container", yanchor="top"))
+    height = 150 + 300 * rows
+    fig.update_layout(
+        legend=dict(orientation="h", x=1, xanchor="right", y=1 - 66 / height, yref="container", yanchor="top")
+    )
     return layout(
         fig,
         _shares_of_id(shares, names),
         "toy pool; pale: not asked; rings: the initial set; large: bought, the first ones numbered where there is "
         "room; above: shares over all toy pools",
-        150 + 300 * rows,
+        height,
         top=140,
         bottom=10,
         left=15,
@@ -63,11 +67,11 @@ def toy_picks(toy: Toy, games: Mapping[str, Game], shares: Mapping[str, np.ndarr
 
 
 def _shares_of_id(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> str:
-    """Who of these buys the largest share of iD samples on the toy pools, and who the smallest."""
-    ranked = sorted(names, key=lambda name: -shares[name][0])
-    most, least = (display_names.strategy(name) for name in (ranked[0], ranked[-1]))
-    high, low = (f"{100 * shares[name][0]:.0f} %" for name in (ranked[0], ranked[-1]))
-    return f"{high} of what {most} buys is iD" + (f", {low} of {least}'s" if high != low else "")
+    """Who buys the largest share of iD samples on the toy pools, and who the smallest; reference lines apart."""
+    own = [name for name in names if acquisition.family(name.partition(", ")[0], {}) != "reference"] or list(names)
+    ranked = sorted(own, key=lambda name: -shares[name][0])
+    parts = [f"{100 * shares[name][0]:.0f} % of what {display_names.strategy(name)} buys" for name in ranked]
+    return f"{parts[0]} is iD" + (f", {parts[-1]}" if len(parts) > 1 else "")
 
 
 def _pool(toy: Toy, legend: bool) -> list[go.Scatter]:
