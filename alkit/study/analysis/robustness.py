@@ -32,7 +32,7 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
     """The tables of `notebooks/sweeps/robustness.yaml` below `folder` by `case`, after those of `WHOLE` benchmarks.
 
     Of these, what the same methods did on the probe, by the tables "strategies" and, where the strategy bought its
-    first labels, "beyond". StoreError where the sweep left no table.
+    first labels, "beyond"; runs of other versions are left out. StoreError where there is no table of the sweep.
     """
     there = [pool for pool in POOLS if results_file(folder, pool, profile, name).exists()]
     if not there:
@@ -41,9 +41,9 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
             f"python -m alkit sweep notebooks/sweeps/robustness.yaml --name {name}"
         )
     tables = [read_results(folder, pool, profile, name) for pool in there]
-    methods = set(tables[0]["strategy"])
+    methods, versions = set(tables[0]["strategy"]), set().union(*(table["version"] for table in tables))
     wholes = {words: _whole(folder, pool, profile, methods) for pool, words in WHOLE.items()}
-    found = {words: table for words, table in wholes.items() if len(table)}
+    found = {words: table for words, table in wholes.items() if len(table) and set(table["version"]) == versions}
     return {**found, **{case(table): table for table in tables}}
 
 

@@ -206,6 +206,9 @@ def test_whole_benchmarks_come_first_with_the_same_methods_at_their_defaults(df,
     assert first[0] == "MixMNIST" and second[0].startswith("90 % iD")
     assert len(first[1]) == len(shared) + len(own) and set(first[1]["options"]) == {"{}"}
     assert set(robustness.against_baseline(first[1]).index) == set(robustness.against_baseline(df).index)
+    again = shared.assign(benchmark="mixdigits-id90", version="0.2.0", accuracy_k1=shared["accuracy"])
+    tables.write_results(again, tmp_path, "robustness")
+    assert list(robustness.read(tmp_path)) == [second[0]]  # versions are not compared
 
 
 def test_missing_tables_say_how_they_are_made(tmp_path):
