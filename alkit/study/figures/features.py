@@ -29,7 +29,7 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
     """The same 2-D points side by side, coloured by each of up to three columns: name -> (codes_N, names of codes).
 
     Code -1 means "none" and is drawn grey. A column whose names are `CATEGORIES` gets the categories' fixed colours;
-    one of more than 12 names gets no legend, only hover texts, and says so. Drawn with WebGL: 100,000 points are fine.
+    one of more than 12 names shows the 11 most frequent, the others grey. Drawn with WebGL: 100,000 points are fine.
     """
     xy = np.asarray(xy_N2, np.float32)
     if xy.ndim != 2 or xy.shape[1] != 2:
@@ -44,28 +44,23 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
         np.column_stack(list(texts.values())),
     )
     size, opacity = (5, 0.8) if len(xy) <= 2000 else (3.5, 0.8) if len(xy) <= 5000 else (2, 0.5)
-    titles = [
-        f"<b>{key}</b>" + (f", {len(names)} of them: point at one to see its name" if len(names) > LEGEND else "")
-        for key, (_, names) in columns.items()
-    ]
-    fig = make_subplots(1, len(columns), horizontal_spacing=0.03, subplot_titles=titles)
+    fig = make_subplots(1, len(columns), horizontal_spacing=0.03, subplot_titles=[f"<b>{key}</b>" for key in columns])
     depth = 0
     for panel, (codes, names) in enumerate(columns.values(), 1):
-        codes = np.asarray(codes)
+        codes, looks = _shown(np.asarray(codes), names)
         present, sizes = np.unique(codes, return_counts=True)
-        rows = math.ceil(len(present) / 2) if len(names) <= LEGEND else 0
+        rows = math.ceil(len(present) / 2)
         depth = max(depth, rows)
         for i in np.argsort(-sizes, kind="stable"):  # small groups are drawn above large ones
             code = present[i]
-            colour, symbol = _code_style(int(code), names)
-            at, half = codes == code, int(rows > 0 and i >= rows)
+            name, colour, symbol = looks[int(code)]
+            at, half = codes == code, int(i >= rows)
             fig.add_trace(
                 go.Scattergl(
                     x=xy[at, 0],
                     y=xy[at, 1],
                     mode="markers",
-                    name="none" if code < 0 else str(names[code]),
-                    showlegend=rows > 0,
+                    name=name,
                     legendrank=int(i),
                     legend=f"legend{2 * panel + half}",
                     marker=dict(color=colour, symbol=symbol, size=size, opacity=opacity),
@@ -128,12 +123,21 @@ def _decode(key: str, codes, names, n: int) -> np.ndarray:
     return np.array([*map(str, names), "none"])[codes]
 
 
-def _code_style(code: int, names: Sequence[str]) -> tuple[str, str]:
-    if code < 0:
-        return FAINT, "circle"
+def _shown(codes_N: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, str, str]]]:
+    """Codes as they are drawn, and the name, colour and symbol of each; of many names the rarer ones are one code."""
+    looks = {-1: ("none", FAINT, "circle")}
     if tuple(names) == CATEGORIES:
-        return CATEGORY_STYLE[code][:2]
-    return PALETTE[code % len(PALETTE)], SYMBOLS[code % len(SYMBOLS)]
+        styles = zip(CATEGORIES, CATEGORY_STYLE, strict=True)
+        return codes_N, looks | {code: (name, *style[:2]) for code, (name, style) in enumerate(styles)}
+    present, sizes = np.unique(codes_N[codes_N >= 0], return_counts=True)
+    order = present if len(names) <= LEGEND else np.sort(present[np.argsort(-sizes, kind="stable")][: LEGEND - 1])
+    for i, code in enumerate(order):
+        at = int(code) if len(names) <= LEGEND else i
+        looks[int(code)] = (str(names[code]), PALETTE[at % len(PALETTE)], SYMBOLS[at % len(SYMBOLS)])
+    if not (rarer := set(present.tolist()) - set(order.tolist())):
+        return codes_N, looks
+    looks[len(names)] = (f"{len(rarer)} others", GREY, "circle")
+    return np.where(np.isin(codes_N, list(rarer)), len(names), codes_N), looks
 
 
 def acquisition(features_ND, answers_N, n_classes: int, clusters, picks: Sequence[int]) -> go.Figure:
