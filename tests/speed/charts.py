@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from alkit.explorer.palette import PALETTE, SYMBOLS, TEXT
 from alkit.paths import runs_folder
 from alkit.study import figures
+from alkit.study.analysis import display_names
 from alkit.study.figures.style import layout
 
 NETS = {"mixdigits": "MixDigits net, 8 px", "mixmnist": "MixMNIST net, 28 px", "mixcifar60": "ResNet-18, 32 px"}
@@ -58,7 +59,9 @@ def contrastive(table: pd.DataFrame) -> go.Figure:
         fig.update_yaxes(range=[0, top], row=1, col=column)
     fig.update_yaxes(title_text="views per second", col=1)
     fig.update_layout(legend=dict(orientation="h", y=-0.1, yanchor="top", x=0))
-    return layout(fig, "Contrastive training: the same net, batch and augmentation", of(table), 460, top=120, bottom=80)
+    faster = table[table["contestant"] == "lightly"]["ours_is_times_as_fast"]
+    title = f"Contrastive training is {faster.min():.1f} to {faster.max():.1f} times as fast as with lightly"
+    return layout(fig, title, f"the same net, batch and augmentation; {of(table)}", 460, top=120, bottom=80)
 
 
 def floor(table: pd.DataFrame) -> go.Figure:
@@ -101,7 +104,9 @@ def floor(table: pd.DataFrame) -> go.Figure:
     )
     fig.update_yaxes(autorange="reversed")
     fig.update_layout(barmode="stack", legend=dict(traceorder="normal", orientation="h", y=-0.16, yanchor="top", x=0))
-    return layout(fig, "A training step beside its floor", of(table), 540, top=90, bottom=130)
+    low, high = table["times_the_floor"].min(), table["times_the_floor"].max()
+    title = f"A training step takes {low:.2f} to {high:.2f} times its forward and backward pass"
+    return layout(fig, title, of(table), 540, top=90, bottom=130)
 
 
 def al_run(table: pd.DataFrame) -> go.Figure:
@@ -120,7 +125,11 @@ def al_run(table: pd.DataFrame) -> go.Figure:
     fig.update_xaxes(title_text="stage (0: the initial set)", dtick=2)
     fig.update_yaxes(title_text="seconds since the start", rangemode="tozero")
     fig.update_layout(legend=dict(x=0.02, y=0.98))
-    return layout(fig, "A whole active-learning run, MixMNIST, entropy", of(table), 440)
+    others = total.drop("ours") / total["ours"]
+    title = f"A whole run is {others.min():.1f} to {others.max():.1f} times as fast as others' code"
+    if len(others) == 1:
+        title = f"A whole run is {others.iloc[0]:.1f} times as fast as with {others.index[0]}"
+    return layout(fig, title, f"active learning on MixMNIST by entropy; {of(table)}", 440)
 
 
 def parts(table: pd.DataFrame) -> go.Figure:
@@ -139,10 +148,13 @@ def parts(table: pd.DataFrame) -> go.Figure:
             marker=dict(symbol="line-ns-open", size=22, color=OURS, line_width=3),
         )
     )  # fmt: skip
-    fig.update_xaxes(title_text="seconds", type="log")
+    fig.update_xaxes(title_text="seconds", type="log", dtick=1)
     fig.update_yaxes(autorange="reversed")
     fig.update_layout(legend=dict(orientation="h", y=-0.18, yanchor="top", x=0))
-    return layout(fig, "Parts that runs wait for", of(table), 480, top=90, bottom=110)
+    aims = table[table["target_seconds"].notna()]
+    kept = int((aims["seconds"] <= aims["target_seconds"]).sum())
+    title = f"{kept} of {len(aims)} parts that runs wait for take less than their target"
+    return layout(fig, title, of(table), 480, top=90, bottom=110)
 
 
 def growth(table: pd.DataFrame) -> go.Figure:
@@ -165,7 +177,8 @@ def growth(table: pd.DataFrame) -> go.Figure:
         legend=dict(orientation="h", y=-0.2, yanchor="top", x=0, entrywidth=0.31, entrywidthmode="fraction")
     )
     return layout(
-        fig, "How time and memory grow with the pool", f"{of(table)}; beside each phase, its power of n", 600,
+        fig, f"Time grows with the pool to the power {table['slope'].max():.2f} at most",
+        f"{of(table)}; beside each phase, its power of n", 600,
         top=110, bottom=200,
     )  # fmt: skip
 
@@ -207,6 +220,7 @@ def strategies(table: pd.DataFrame) -> go.Figure:
         "growth": ("rows", "11 outputs, 10,000 to 1,000,000 rows",
                    ((10_000, "circle"), (100_000, "square"), (1_000_000, "star"))),
     }  # fmt: skip
+    table = table.assign(strategy=table["strategy"].str.replace(",", ", ").map(display_names.strategy))
     order = table[table["table"] == "stage"].groupby("strategy")["seconds"].max().sort_values().index
     fig = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04,
                         subplot_titles=[title for _, title, _ in panels.values()])  # fmt: skip
@@ -231,5 +245,9 @@ def strategies(table: pd.DataFrame) -> go.Figure:
     fig.add_vline(10, line=dict(color=TEXT, dash="dash", width=1), row=1, col=1)
     fig.update_xaxes(type="log", title_text="seconds", dtick=1)
     fig.update_layout(legend=dict(orientation="h", y=-0.1, yanchor="top", x=0))
-    return layout(fig, "What a stage of 300 questions takes", f"{of(table)}; dashed: the limit of 10 s", 760,
-                  left=250, top=110, bottom=110)  # fmt: skip
+    slowest = table[(table["table"] == "stage")].groupby("strategy")["seconds"].max()
+    title = (
+        f"{int((slowest < 10).sum())} of {len(slowest)} strategies choose 300 of 50,000 images in less than 10 seconds"
+    )
+    return layout(fig, title, f"a stage of 300 questions; {of(table)}; dashed: the limit of 10 s", 760,
+                  left=220, top=110, bottom=110)  # fmt: skip
