@@ -1,7 +1,6 @@
 """For pools whose classes are unbalanced: rare classes first, and AnchorAL's part of the pool for another strategy."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -79,9 +78,8 @@ def anchoral(
     part_N[near_anchors(view, anchors, neighbours, size)] = True
     unasked_N = np.zeros(len(view.answers_N), bool)
     unasked_N[view.unasked] = True
-    parts = [replace(view, candidates_N=one) for one in (unasked_N & part_N, unasked_N & ~part_N)]
-    for one in parts:  # made before anything is asked: a view's live answers must begin as the stage's
-        yield from get(base).function(one)
+    for one in (unasked_N & part_N, unasked_N & ~part_N):
+        yield from get(base).function(view.among(one))
 
 
 @one_thread()

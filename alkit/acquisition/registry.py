@@ -12,7 +12,7 @@ imports; the contract's tests read the registry and then cover it too.
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_type_hints
 
 import numpy as np
@@ -157,13 +157,10 @@ def _in_passes(known: Strategy, view: View, options: Mapping, *, filtered: bool)
     if not filtered or nothing_known or looks_id.all() or not looks_id.any():
         yield from _checked(known, view, options)
         return
-    passes = []  # made before anything is asked: a view's live answers must begin as the stage's
     for part in (unasked[looks_id], unasked[~looks_id]):
         candidates_N = np.zeros(len(view.answers_N), bool)
         candidates_N[part] = True
-        passes.append(replace(view, candidates_N=candidates_N))
-    for one in passes:
-        yield from _checked(known, one, options)
+        yield from _checked(known, view.among(candidates_N), options)
 
 
 def _checked(known: Strategy, view: View, options: Mapping) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """What a strategy may see of the pool at one stage."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -65,6 +66,12 @@ class View:
     def unasked(self) -> np.ndarray:
         """Pool positions that a strategy may yield, ascending: those without an answer that are candidates."""
         return self.only_candidates(self.unlabelled)
+
+    def among(self, candidates_N: np.ndarray) -> "View":
+        """The same view with these candidates (N,), at any time of a stage: answers may have come already."""
+        other = copy.copy(self)
+        object.__setattr__(other, "candidates_N", _read_only(candidates_N))
+        return other
 
     def only_candidates(self, positions: np.ndarray) -> np.ndarray:
         """Those of these unlabelled `positions` that are candidates, in the order given."""

@@ -441,6 +441,19 @@ def test_strategies_yield_all_candidates_and_nothing_else(name):
         assert list(order(name, make_view(CASES["ordinary"] | {"candidates_N": ~candidates & False}))) == []
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_goes_on_in_the_second_pass_of_the_filter_when_answers_have_come(name):
+    case = CASES["ordinary"] | {"live_N": CASES["ordinary"]["answers_N"].copy()}
+    view, answer = make_view(case), np.random.default_rng(4).integers(0, 4, 60)
+    both = view.probs_NC[view.unasked].argmax(1) == view.n_classes
+    assert both.any() and not both.all()
+    picks = []
+    for pick in order(name, view):
+        case["live_N"][pick] = answer[pick]
+        picks.append(pick)
+    assert sorted(picks) == view.unasked.tolist()
+
+
 @pytest.mark.parametrize("name", ["coreset", "distance_cl", "typiclust", "probcover", "cold_start", "ddu",
                                   "lfosa", "bual", "eoal", "ccal", "mqnet"])  # fmt: skip
 def test_who_may_be_asked_changes_nothing_of_what_is_known_of_the_pool(name):
