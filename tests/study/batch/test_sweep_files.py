@@ -22,16 +22,17 @@ SEEDS = {  # learner -> seeds of every strategy
 }
 
 
+VARIED = [f"{name}-{variant}" for name in ("mixdigits", CIFAR) for variant in benchmarks.variants.VARIANTS]
+
+
 AGAIN = {  # sweeps of version 0.2.0, and the committed tables that hold some of their cells
     "mixdigits": tuple(
         f"mixdigits-laptop-{name}" for name in ("strategies", "gates", "supervised", "contrastive", "pretrained")
     ),
     "mixmnist_again": ("mixmnist-paper-supervised", "mixmnist-laptop-gates", "mixmnist-laptop-others"),
-    "mixcifar60_pretrained": (f"{CIFAR}-paper-pretrained",),
+    "mixcifar60_pretrained": (f"{CIFAR}-paper-pretrained", f"{CIFAR}-laptop-gates"),
+    "variants": tuple(f"{name}-laptop-variants" for name in VARIED[:2]),
 }
-
-
-VARIED = [f"{name}-{variant}" for name in ("mixdigits", CIFAR) for variant in benchmarks.variants.VARIANTS]
 
 
 def cells(name):
