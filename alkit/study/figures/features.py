@@ -252,7 +252,8 @@ def _asked_inside(kind: np.ndarray) -> str:
     inside, outside = (int((kind == key).sum()) for key in ("inside", "outside"))
     if not inside + outside:
         return "Which samples Distance(CL) asks about next"
-    return f"{inside} of Distance(CL)'s {inside + outside} next questions lie nearer than any labelled non-iD sample"
+    count = f"All {inside}" if not outside else f"{inside} of {inside + outside}"
+    return f"{count} next questions of Distance(CL) lie inside the circle of their cluster"
 
 
 def _shown_clusters(labels: np.ndarray, picks: np.ndarray, n: int, excluded: int | None) -> list[int]:

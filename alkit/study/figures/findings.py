@@ -54,11 +54,15 @@ def of_ends(ranked: pd.DataFrame, names: Mapping[str, str], *, same_labels: bool
     return f"{names[best]} ends highest, {_points(gain)} above random choice, for {looks}", told
 
 
-def of_losses(loss: pd.Series) -> str:
-    """From where to where the loss went."""
+def of_losses(loss: pd.Series, con: pd.Series) -> str:
+    """From where to where the loss went, and whether its part L_con went the other way."""
     first, last = float(loss.iloc[0]), float(loss.iloc[-1])
     word = "falls" if last < first else "rises"
-    return f"The loss {word} from {first:.2f} to {last:.2f}" if f"{first:.2f}" != f"{last:.2f}" else "Training loss"
+    if f"{first:.2f}" == f"{last:.2f}":
+        return "Training loss"
+    against = len(con) and (con.iloc[-1] - con.iloc[0]) * (last - first) < 0
+    other = f", that of unlabelled images {'rises' if last < first else 'falls'}" if against else ""
+    return f"The loss {word} from {first:.2f} to {last:.2f}{other}"
 
 
 def of_purchases(df: pd.DataFrame) -> str:

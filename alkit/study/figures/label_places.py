@@ -87,7 +87,7 @@ def led_labels(
     side_N2 = np.broadcast_to(np.reshape(mark, (-1, 1)), (n, 2))
     half_N2 = np.stack([[letter * _letters(name) / 2 for name in names], np.full(n, height_of_text / 2)], axis=1)
     turn = np.arange(0, 2 * np.pi, np.pi / 12)
-    ring_R = np.arange(10.0, 190.0, 9.0)
+    ring_R = np.arange(4.0, 184.0, 9.0)  # beyond a mark's own edge
     direction_T2 = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     apart_NN = np.linalg.norm(marks_N2[:, None] - marks_N2, axis=2) + 1e9 * np.eye(n)
     order = np.argsort(-np.sort(apart_NN, axis=1)[:, : min(4, n)].mean(axis=1), kind="stable")
@@ -95,7 +95,9 @@ def led_labels(
     for i in [*order, *order]:
         others = np.array([j for j in placed if j != i], int)
         # of a ring, the places whose box just leaves a circle around the mark
-        shift_P2 = (ring_R[:, None, None] * direction_T2 + direction_T2 * half_N2[i] * [1, 0]).reshape(-1, 2)
+        shift_P2 = (
+            (ring_R + side_N2[i, 0])[:, None, None] * direction_T2 + direction_T2 * half_N2[i] * [1, 0]
+        ).reshape(-1, 2)
         low_P2, high_P2 = marks_N2[i] + shift_P2 - half_N2[i], marks_N2[i] + shift_P2 + half_N2[i]
         outside_P = (np.maximum(-low_P2, 0) + np.maximum(high_P2 - [width, height], 0)).sum(axis=1)
         cost_P = 100 * outside_P + np.linalg.norm(shift_P2 - np.clip(shift_P2, -half_N2[i], half_N2[i]), axis=1)

@@ -61,7 +61,7 @@ def losses(history: Sequence[dict]) -> go.Figure:
     fig.update_layout(legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0, itemwidth=60))
     return layout(
         fig,
-        findings.of_losses(table["loss"]),
+        findings.of_losses(table["loss"], table["con"].dropna()),
         f"training loss; {len(table):,} epochs in {stage.nunique()} stage{'s' * (len(starts) > 0)}"
         + ("; vertical lines: a new stage begins" if len(starts) else ""),
         420,
@@ -207,8 +207,10 @@ def curves(
     layout(fig, title, subtitle, CURVES_HEIGHT, top=100, bottom=CURVES_BOTTOM, left=CURVES_LEFT)
     size = WIDTH - CURVES_LEFT - RIGHT, fig.layout.height - fig.layout.margin.t - CURVES_BOTTOM
     at = pd.DataFrame({"x": np.log10(ends[named]) if log else ends[named], "y": last.loc[named, "accuracy_mean"]})
-    name_marks(fig, at, [names[name] for name in named], [styles[name][0] for name in named], across, up, size, font=13,
-               lines=[_points(table[table["method"] == name], steps, log) for name in {*named}])  # fmt: skip
+    last_points = {name: (ends[name], last.loc[name, "accuracy_mean"]) for name in named}
+    paths = [_points(table[table["method"] == name], last_points[name], steps, log) for name in named]
+    colours = [styles[name][0] for name in named]
+    name_marks(fig, at, [names[name] for name in named], colours, across, up, size, lines=paths, font=13)
     if steps:
         fig.add_vline(n_id, line=dict(color=TEXT, dash="dot", width=1.5), layer="below")
         fig.add_annotation(
@@ -244,9 +246,9 @@ def _add_bands(fig: go.Figure, table: pd.DataFrame, banded: Sequence[str], style
         )
 
 
-def _points(rows: pd.DataFrame, steps: bool, log: bool) -> np.ndarray:
-    """The points (P, 2) of a line as it is drawn, in the units of the axes."""
-    x, y = rows["x"].to_numpy(float), 100 * rows["mean"].to_numpy(float)
+def _points(rows: pd.DataFrame, end: tuple[float, float], steps: bool, log: bool) -> np.ndarray:
+    """The points (P, 2) of a line as it is drawn, up to its `end`, in the units of the axes."""
+    x, y = np.append(rows["x"].to_numpy(float), end[0]), np.append(100 * rows["mean"].to_numpy(float), end[1])
     x, y = staircase(x, y) if steps else (x, y)
     return np.stack([np.log10(x) if log else x, y], axis=1)
 

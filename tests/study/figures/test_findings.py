@@ -51,8 +51,10 @@ def test_differences_count_what_the_test_tells_apart(mean, p, said):
 
 
 def test_other_titles_take_their_numbers_from_what_is_drawn():
-    assert findings.of_losses(pd.Series([5.0, 4.0, 3.5])) == "The loss falls from 5.00 to 3.50"
-    assert findings.of_losses(pd.Series([5.0, 5.001])) == "Training loss"
+    loss, none = pd.Series([5.0, 4.0, 3.5]), pd.Series([], dtype=float)
+    assert findings.of_losses(loss, none) == findings.of_losses(loss, loss) == "The loss falls from 5.00 to 3.50"
+    assert findings.of_losses(loss, -loss).endswith("3.50, that of unlabelled images rises")
+    assert findings.of_losses(pd.Series([5.0, 5.001]), none) == "Training loss"
     share = pd.DataFrame([[np.nan, 1, 0.5], [0, np.nan, 0], [0, 1, np.nan]], list(NAMES), list(NAMES))
     assert findings.of_wins(share, NAMES).startswith("Random beats another in 75 % of comparisons and loses 0 %")
     assert findings.of_wins(share * 0, NAMES) == "Nobody beats anybody"
