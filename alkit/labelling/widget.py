@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from string import ascii_lowercase
+from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING
 
 from alkit.store import StoreError
@@ -36,15 +36,17 @@ STATIC = Path(__file__).parent / "static"
 
 
 def class_keys(classes: tuple[str, ...]) -> list[dict]:
-    """For each class its name, digit (the first nine) and letter: the first of its name that no other key has.
+    """For each class its name, digit and letter: the first of its name that no other key has.
 
-    A class that would have no key at all has some other letter, as long as there are any.
+    A class that is called by one digit has that one; the others have those of 1 to 9 that are left, in order. A class
+    that would have no key at all has some other letter, as long as there are any.
     """
     taken, keys = set(RESERVED), []
-    for number, name in enumerate(classes, 1):
+    free = iter([one for one in digits[1:] if one not in classes])
+    for name in classes:
         letter = next((one for one in name.lower() if one.isalpha() and one not in taken), "")
         taken.add(letter)
-        keys.append({"name": name, "digit": str(number) if number <= 9 else "", "letter": letter})
+        keys.append({"name": name, "digit": name if name in [*digits] else next(free, ""), "letter": letter})
     left = (one for one in ascii_lowercase if one not in taken)
     for key in keys:
         if not key["digit"] and not key["letter"]:

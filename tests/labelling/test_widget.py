@@ -38,6 +38,11 @@ def test_each_class_has_a_digit_and_the_first_letter_that_no_other_key_has():
     assert [one["letter"] for one in keys] == ["c", "w", "", "é", "", "d", "l", "x", "z", "y", "e", "b"]
 
 
+def test_a_class_that_is_called_by_a_digit_has_that_digit():
+    assert [one["digit"] for one in class_keys(tuple("0123456789"))] == [*"0123456789"]
+    assert [one["digit"] for one in class_keys(("cat", "2", "dog", "10", "7"))] == ["1", "2", "3", "4", "7"]
+
+
 def test_state_names_the_questions_in_hand_and_the_pictures_to_load(kernel):
     (reply,) = said(kernel, kind="hello")
     state = reply["state"]
