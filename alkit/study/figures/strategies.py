@@ -70,8 +70,8 @@ def _shares_of_id(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> str
     """Who buys the largest share of iD samples on the toy pools, and who the smallest; reference lines apart."""
     own = [name for name in names if acquisition.family(name.partition(", ")[0], {}) != "reference"] or list(names)
     ranked = sorted(own, key=lambda name: -shares[name][0])
-    parts = [f"{100 * shares[name][0]:.0f} % of what {display_names.strategy(name)} buys" for name in ranked]
-    return f"{parts[0]} is iD" + (f", {parts[-1]}" if len(parts) > 1 else "")
+    said = [f"{display_names.strategy(name)}, {100 * shares[name][0]:.0f} %" for name in ranked]
+    return f"Most iD samples among what was bought: {said[0]}" + (f"; fewest: {said[-1]}" if len(said) > 1 else "")
 
 
 def _pool(toy: Toy, legend: bool) -> list[go.Scatter]:
