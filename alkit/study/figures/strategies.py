@@ -71,7 +71,7 @@ def _shares_of_id(shares: Mapping[str, np.ndarray], names: Sequence[str]) -> str
     own = [name for name in names if acquisition.family(name.partition(", ")[0], {}) != "reference"] or list(names)
     ranked = sorted(own, key=lambda name: -shares[name][0])
     said = [f"{display_names.strategy(name)}, {100 * shares[name][0]:.0f} %" for name in ranked]
-    return f"Most iD samples among what was bought: {said[0]}" + (f"; fewest: {said[-1]}" if len(said) > 1 else "")
+    return f"Most iD samples: {said[0]}" + (f"; fewest: {said[-1]}" if len(said) > 1 else "")
 
 
 def _pool(toy: Toy, legend: bool) -> list[go.Scatter]:
