@@ -153,6 +153,7 @@ EARLY = '{"changes": {"con_first_epochs": 3}}'
         (dict(benchmark="mixdigits-near_ood"), "near-OoD (K = 5): 650 iD, 58 ambiguous, 647 OoD"),
         (dict(benchmark="mixdigits"), "mixdigits: 1,297 iD, 324 ambiguous, 324 OoD"),
         (dict(benchmark="mixdigits-long_tail"), "MixDigits, long tail: 532 iD, 324 ambiguous, 324 OoD"),
+        (dict(benchmark="mixcifar60-house_numbers-scenes-long_tail"), "MixCIFAR60, long tail"),
         (
             dict(benchmark="mixdigits-near_ood-new_class"),
             "mixdigits-near_ood, a class comes late: 519 iD, 58 ambiguous, 778 OoD",

@@ -31,7 +31,7 @@ AGAIN = {  # sweeps of version 0.2.0, and the committed tables that hold some of
     ),
     "mixmnist_again": ("mixmnist-paper-supervised", "mixmnist-laptop-gates", "mixmnist-laptop-others"),
     "mixcifar60_pretrained": (f"{CIFAR}-paper-pretrained", f"{CIFAR}-laptop-gates"),
-    "variants": tuple(f"{name}-laptop-variants" for name in VARIED[:2]),
+    "variants": tuple(f"{name}-laptop-variants" for name in VARIED),
 }
 
 
