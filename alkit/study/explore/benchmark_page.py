@@ -19,7 +19,7 @@ from alkit.learners.base import Setting
 from alkit.learners.representation import first_representation
 from alkit.store import sha256
 from alkit.study import tables
-from alkit.study.analysis import cost_tables
+from alkit.study.analysis import cost_tables, display_names
 from alkit.study.explore import replay, tour
 from alkit.study.figures.style import method_styles, strategy_names
 
@@ -72,7 +72,7 @@ def write_benchmark(
         data.pool.images_NCHW,
         table,
         purchases=purchases,
-        title=f"The feature space of {benchmark}",
+        title=f"The feature space of {display_names.pool(benchmark)}",
         about=f"{len(data.pool):,} images of an unlabelled pool; profile {profile}, seed {seed}; "
         f"projection: {cell.recipe.projector.upper()}",
         tour=tour.steps(data.pool, table, purchases),
