@@ -298,7 +298,7 @@ def stopped(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 RUNS = {  # by kind of table and strategy
-    "estimates": {DEFAULT: 20, KNOWN: 200},
+    "estimates": {DEFAULT: 50, KNOWN: 400},
     "stopping": {KNOWN: 10},
 }
 FIRST_SEED = 20  # seeds from 1000 on were looked at while choosing
