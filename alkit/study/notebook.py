@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from alkit import paths as places
 from alkit.study.tables import label
 
-EMBEDDED = "mixdigits"  # the pool whose text stands in the notebooks 1 to 4, in cells with this tag
+EMBEDDED = "mixdigits"  # the pool whose text stands in the notebooks, in cells with this tag
 TOLD = re.compile(r'notebook\.told\(benchmark, "(.+?)"\)')
 
 

@@ -163,6 +163,23 @@ def compared(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> 
     return found[["case", *found.columns.drop("case")]]
 
 
+def ends(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> pd.DataFrame:
+    """Where each method of each case ends: index (case, method), means over seeds at the last stage.
+
+    Columns: `accuracy` (%), `cost`, `junk` (share of the cost that was not iD), and `gain`, the mean of
+    `against_baseline`. A case is named without what its pool holds. ValueError as `compared`.
+    """
+    gain = compared(cases, baseline=baseline).set_index(["case", "method"])["mean"]
+    parts = {}
+    for name, df in cases.items():
+        table = cost_tables.prepared(df).assign(method=lambda rows: _names_in_case(rows))
+        last = table.groupby(["method", "seed"]).tail(1)
+        last = last.assign(accuracy=100 * last["accuracy"], junk=1 - last["n_id"] / last["cost"])
+        found = last.groupby("method")[["accuracy", "cost", "junk"]].mean()
+        parts[name.partition(": ")[0]] = found.assign(gain=gain[name])
+    return pd.concat(parts, names=["case"])
+
+
 def tally(found: pd.DataFrame) -> pd.DataFrame:
     """In how many cases of a `compared` each method is `ahead` of the baseline, `level` with it, `behind` it.
 

@@ -212,6 +212,18 @@ def test_whole_benchmarks_come_first_with_the_same_methods_at_their_defaults(df,
     assert list(robustness.read(tmp_path)) == [second[0]]  # versions are not compared
 
 
+def test_ends_are_means_of_the_last_stage_beside_the_gain(df):
+    cases = {"hard: 72 iD": df[df["initial"] == "shared"]}
+    found, gain = robustness.ends(cases), robustness.against_baseline(cases["hard: 72 iD"])["mean"]
+    last = cases["hard: 72 iD"].sort_values("stage").groupby(["strategy", "seed"]).tail(1)
+    for name, own in last.groupby("strategy"):
+        row = found.loc["hard", name]
+        assert row["accuracy"] == pytest.approx(100 * own["accuracy"].mean())
+        assert row["cost"] == own["cost"].mean()
+        assert row["junk"] == pytest.approx((1 - own["n_id"] / own["cost"]).mean())
+        assert row["gain"] == gain[name] if name in gain else np.isnan(row["gain"])
+
+
 def test_missing_tables_say_how_they_are_made(tmp_path):
     with pytest.raises(StoreError, match="python -m alkit sweep notebooks/sweeps/robustness.yaml --name robustness"):
         robustness.read(tmp_path)
