@@ -1,6 +1,6 @@
 # make study     the whole study on MixDigits: notebooks, figures, result tables, Table 2
 # make test      pytest over tests/ and nbval over notebooks/, both reported; without the tests marked slow
-# make test-all  the same with the slow ones, which kill processes, fill disks or wait
+# make test-all  the same with the slow ones, which kill processes, fill disks, wait or train large nets
 # make check     ruff (rules and format) and mypy
 # make lab       JupyterLab in the study's environment
 # make figures   the committed pictures, tables and executed notebooks again (needs a Chrome: without, there are no pictures)

@@ -347,7 +347,7 @@ def test_view_shows_the_documented_fields_alone_and_none_can_be_written():
     view = make_view(CASES["ordinary"])
     documented = {"features_ND", "probs_NC", "answers_N", "n_classes", "quota", "rng", "head", "live_N", "candidates_N"}
     assert {f.name for f in dataclasses.fields(view)} == set(vars(view)) == documented
-    asked_of_it = {"unasked", "unlabelled", "only_candidates", "shuffled"}
+    asked_of_it = {"unasked", "unlabelled", "among", "only_candidates", "shuffled"}
     assert {name for name in dir(view) if not name.startswith("_")} == documented | asked_of_it
     view = dataclasses.replace(view, candidates_N=np.ones(60, bool))
     for name in ("features_ND", "probs_NC", "answers_N", "live_N", "candidates_N"):

@@ -122,6 +122,7 @@ def base():
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="users and modes are those of POSIX")
 def test_user_who_may_write_nowhere_reads_what_there_is_and_is_told_the_rest_in_one_sentence(base):
     """As another user where the tests are the superuser's, whom no mode keeps out."""

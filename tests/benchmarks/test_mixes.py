@@ -531,6 +531,7 @@ SHORT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "profile", "changes"),
     [

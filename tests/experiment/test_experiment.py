@@ -363,6 +363,7 @@ def test_strategies_compute_with_the_recipes_threads(tmp_path, monkeypatch):
     assert len(seen) > 3 and set(seen) == {1} and torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path):
     """Separate interpreters, with other hash salts and other numbers of threads, agree in picks.csv and stages.csv."""
     code = (

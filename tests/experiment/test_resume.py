@@ -133,6 +133,7 @@ def cell_of(root):
     return CELLS[config["learner"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", CELLS)
 def test_run_killed_at_random_moments_ends_as_if_it_never_was(learner, unkilled, tmp_path):
     expected, seconds = unkilled(learner)
@@ -185,6 +186,7 @@ def test_run_killed_in_the_middle_of_every_phase_ends_as_if_it_never_was(learner
     assert_same_as_unkilled(tmp_path / "run", expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phase", "after"), [("sync", False), ("write", True)], ids=["torn", "whole"])
 def test_kill_between_any_two_writes_of_any_commit_loses_nothing(phase, after, unkilled, tmp_path):
     """Every fsync, rename, truncation and deletion of the run is the last one once.

@@ -237,6 +237,7 @@ def test_a_strategy_that_was_written_in_a_notebook_runs_though_other_processes_d
     assert {row["seed"] for row in run_cells(cells, jobs=2, root=tmp_path)} == {0, 1}
 
 
+@pytest.mark.slow
 def test_workers_of_a_notebook_end_with_the_call_and_the_bar_is_on_standard_error(tmp_path):
     """In a process of its own, as a kernel is; only the system's tracker of resources may stay as long as it does."""
     code = (
@@ -262,6 +263,7 @@ def test_cell_that_another_process_is_running_is_waited_for(tmp_path, monkeypatc
     assert err.count("another process is running supervised+entropy-shared-s0") == 1 and "waiting for it" in err
 
 
+@pytest.mark.slow
 def test_two_notebooks_at_once_on_one_store_share_the_work(tmp_path):
     code = (
         "import pathlib; from test_notebook_runs import side_by_side; from alkit.study.batch.cells import run_cells;"

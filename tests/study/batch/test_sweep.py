@@ -118,6 +118,7 @@ def kill_one_at_random(process, dice):
     return False
 
 
+@pytest.mark.slow
 def test_workers_and_parent_killed_at_random_moments_lose_nothing(tmp_path):
     """Short: 6 cells and 4 kills; long: 40 cells and 30."""
     argv = [*arguments("0-19" if LONG else "0-2"), "--jobs", "2"]
@@ -150,6 +151,7 @@ def test_workers_and_parent_killed_at_random_moments_lose_nothing(tmp_path):
     assert not list((tmp_path / "runs").rglob("*.part")) and not list((tmp_path / "runs").rglob("*.log"))
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_on_one_store_share_the_work_and_harm_nothing(tmp_path):
     argv = [*arguments("0-2"), "--jobs", "2"]
     expected = undisturbed(tmp_path / "quiet", *argv)
@@ -169,6 +171,7 @@ def dying(task, pipe):
     pipe.send(workers.Outcome(task, "done"))
 
 
+@pytest.mark.slow
 def test_cell_that_kills_its_worker_time_and_again_fails_and_the_others_do_not_notice(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_child", dying)
     cells = [Cell("mixdigits", "smoke", "probe", name, seed) for seed in (0, 1) for name in ("margin", "random")]
@@ -443,6 +446,7 @@ def mounted(folder, size):
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
 def test_disk_that_is_really_full_and_then_read_only_is_reported_and_harms_nothing(say, tmp_path, monkeypatch):
     """512 kB hold the benchmark and some runs, not all of them; in more space the same sweep goes on to the end."""
