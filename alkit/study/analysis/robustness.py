@@ -4,7 +4,7 @@ Results of two cases are never put into one table: what cases share is the diffe
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -34,13 +34,7 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
     Of these, what the same methods did on the probe, by the tables "strategies" and, where the strategy bought its
     first labels, "beyond"; runs of other versions are left out. StoreError where there is no table of the sweep.
     """
-    there = [pool for pool in POOLS if results_file(folder, pool, profile, name).exists()]
-    if not there:
-        raise StoreError(
-            f"there is no result table {label('mixdigits-...', profile)}-{name} below {folder}; make them: "
-            f"python -m alkit sweep notebooks/sweeps/robustness.yaml --name {name}"
-        )
-    tables = [read_results(folder, pool, profile, name) for pool in there]
+    tables = _tables(folder, POOLS, profile, name, sweep="robustness")
     methods, versions = set(tables[0]["strategy"]), set().union(*(table["version"] for table in tables))
     wholes = {words: _whole(folder, pool, profile, methods) for pool, words in WHOLE.items()}
     found = {words: table for words, table in wholes.items() if len(table) and set(table["version"]) == versions}
@@ -50,14 +44,18 @@ def read(folder: Path, *, profile: str = "laptop", name: str = "robustness") -> 
 def read_variants(folder: Path, *, profile: str = "laptop", name: str = "variants") -> dict[str, pd.DataFrame]:
     """The tables of `notebooks/sweeps/variants.yaml` below `folder` by `case`; StoreError where there is none."""
     pools = [f"{pool}-{variant}" for variant in variants.VARIANTS for pool in WHOLE]
+    return {case(table): table for table in _tables(folder, pools, profile, name, sweep="variants")}
+
+
+def _tables(folder: Path, pools: Sequence[str], profile: str, name: str, *, sweep: str) -> list[pd.DataFrame]:
+    """The tables called `name` of those `pools` that have one; StoreError, with the command, where none has."""
     there = [pool for pool in pools if results_file(folder, pool, profile, name).exists()]
     if not there:
         raise StoreError(
-            f"there is no result table of a long tail or a class that comes late below {folder}; make them: "
-            f"python -m alkit sweep notebooks/sweeps/variants.yaml --name {name}"
+            f"there is no result table {label(pools[0], profile)}-{name}, nor one of a pool like it, below "
+            f"{folder}; make them: python -m alkit sweep notebooks/sweeps/{sweep}.yaml --name {name}"
         )
-    tables = [read_results(folder, pool, profile, name) for pool in there]
-    return {case(table): table for table in tables}
+    return [read_results(folder, pool, profile, name) for pool in there]
 
 
 def _whole(folder: Path, benchmark: str, profile: str, methods: set[str]) -> pd.DataFrame:
@@ -172,7 +170,7 @@ def ends(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> pd.D
     gain = compared(cases, baseline=baseline).set_index(["case", "method"])["mean"]
     parts = {}
     for name, df in cases.items():
-        table = cost_tables.prepared(df).assign(method=lambda rows: _names_in_case(rows))
+        table = cost_tables.prepared(df).assign(method=_names_in_case)
         last = table.groupby(["method", "seed"]).tail(1)
         last = last.assign(accuracy=100 * last["accuracy"], junk=1 - last["n_id"] / last["cost"])
         found = last.groupby("method")[["accuracy", "cost", "junk"]].mean()
