@@ -1,4 +1,4 @@
-"""A folder of images: found, checked and told apart by their content. Nothing is ever written to the folder.
+"""A folder of images: found, checked and known by their content. Nothing is ever written to the folder.
 
 What is made from the images (an index, small pictures, arrays for learners) is kept in another folder, so that a second
 look reads only what is new. An image is known by the SHA-256 of its file: it keeps its label when it is moved or

@@ -17,9 +17,11 @@ from alkit.study.batch.processes import INTERRUPTED, MASKS
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit status: 0, 1 where a run failed, 2 for a wrong request, 130 after Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else argv
+    mine = argv[: argv.index("--")] if argv[:1] == ["label"] and "--" in argv else argv  # the rest is JupyterLab's
     try:
-        args = parser().parse_args(argv)
-        return args.do(args)
+        args, beyond = parser().parse_args(mine), argv[len(mine) + 1 :]
+        return args.do(args, beyond) if args.do is label_ else args.do(args)
     except (ValueError, StoreError) as error:
         print(f"alkit: {error}", file=sys.stderr)
         return 2
@@ -66,9 +68,14 @@ def parser() -> argparse.ArgumentParser:
     explore.add_argument("--into", type=Path, metavar="FILE", help="the page (default: among the figures of the runs)")
     explore.set_defaults(do=explore_)
 
-    label = commands.add_parser("label", help="label your own images, in JupyterLab", description=label_.__doc__)
+    label = commands.add_parser(
+        "label",
+        help="label your own images, in JupyterLab",
+        description=label_.__doc__,
+        epilog="What stands behind -- is given to JupyterLab, such as -- --port 8890.",
+    )
     label.add_argument("folder", type=Path, help="of your images; it is never written to")
-    label.add_argument("--classes", nargs="+", required=True, metavar="NAME", help="what you want to tell apart")
+    label.add_argument("--classes", nargs="+", required=True, metavar="NAME", help="the names of your classes")
     label.add_argument("--features", default="efficientnet_lite0", help="or contrastive, or a file.npy: see notebook 8")
     label.add_argument("--strategy", default="cautious_coverage", help="in whose order you are asked")
     label.add_argument("--budget", type=int, default=0, metavar="LOOKS", help="default: no end")
@@ -254,7 +261,7 @@ def explore_(args) -> int:
     return 0
 
 
-def label_(args) -> int:
+def label_(args, for_jupyter: list[str]) -> int:
     """Open notebook 8 in JupyterLab, with your folder and classes: an image at a time, an answer by one key each.
 
     Answers are kept beside the folder, in FOLDER-labels, each on the disk before the next image is shown. The same
@@ -263,7 +270,7 @@ def label_(args) -> int:
     notebook = label_notebook(args)
     opened = f"--LabApp.default_url=/lab/tree/{notebook.name}"  # also at the address that is printed
     command = [sys.executable, "-m", "jupyterlab", str(notebook), opened]
-    command += ["--no-browser"] if args.no_browser else []
+    command += ["--no-browser"] * args.no_browser + for_jupyter
     if not MASKS:
         return subprocess.call(command)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # JupyterLab asks before it ends

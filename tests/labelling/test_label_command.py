@@ -50,7 +50,8 @@ def test_notebook_is_opened_with_folder_and_classes_and_goes_on_with_others(tmp_
 
     notebook.cells.append(nbformat.v4.new_markdown_cell("a note of mine"))
     nbformat.write(notebook, copy)
-    label(folder, "--classes", "cat", "--budget", 9, "--annotator", "ann")
+    label(folder, "--classes", "cat", "--budget", 9, "--annotator", "ann", "--", "--allow-root", "--port", 8890)
+    assert started[1][4:] == [opened, "--allow-root", "--port", "8890"]
     notebook = nbformat.read(copy, as_version=4)
     assert notebook.cells[-1].source == "a note of mine"
     assert {**values, "classes": ["cat"], "budget": 9, "annotator": "ann"} == values_of(notebook)

@@ -23,8 +23,8 @@ def answers(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
     Columns `method`, `mean`, `baseline_mean`; `difference, low, high, p_holm` of the best to the baseline, from
     `paired_differences.differences` (0, NaN and 1 where the baseline is best); and `level`: a list of the methods, by
-    mean, that are not told apart from the best (p at least `LEVEL` after Holm). The best was chosen by the same runs,
-    which makes its difference to the baseline too large on average. ValueError as `paired_differences.pairs`.
+    mean, whose difference to the best may be chance (p at least `LEVEL` after Holm). The best was chosen by the same
+    runs, which makes its difference to the baseline too large on average. ValueError as `paired_differences.pairs`.
     """
     ranked = runs[runs["family"] != "reference"]
     rows = {}
@@ -49,7 +49,7 @@ def answers_text(found: pd.DataFrame, baseline: str, *, most: int = 6) -> str:
     every = [*found["method"], *(name for level in found["level"] for name in level), baseline]
     shown = display_names.methods(every)
     lines = [
-        f"| you want | use | it gives | {shown[baseline]} gives | not told apart from it |",
+        f"| you want | use | it gives | {shown[baseline]} gives | may be as good (p ≥ 0.05) |",
         "|---|---|---|---|---|",
     ]
     for number, row in found.iterrows():

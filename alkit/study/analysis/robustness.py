@@ -181,8 +181,8 @@ def ends(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random") -> pd.D
 def tally(found: pd.DataFrame) -> pd.DataFrame:
     """In how many cases of a `compared` each method is `ahead` of the baseline, `level` with it, `behind` it.
 
-    `ahead` and `behind`: told apart by the study's test; `level`: not told apart; `apart`: no cost is shared, so that
-    there is no number. Index `method`, by `ahead`.
+    `ahead` and `behind`: p < 0.05 by the study's test; `level`: the difference may be chance; `apart`: no
+    cost is shared, so that there is no number. Index `method`, by `ahead`.
     """
     sign = found["mean"].gt(0).map({True: "ahead", False: "behind"}).where(found["sure"], "level")
     sign = sign.where(found["mean"].notna(), "apart")

@@ -1,7 +1,7 @@
 """The titles of figures: what the numbers that are drawn say, in a sentence, or what the figure asks where none holds.
 
 Every function takes the numbers of its figure and returns text, so that a title cannot say what is not drawn. Numbers
-are means over seeds; a test is spoken of ("told apart") only where the figure shows one.
+are means over seeds; a title speaks of certainty only where the figure shows a test.
 """
 
 from collections.abc import Mapping
@@ -97,7 +97,11 @@ def of_differences(table: pd.DataFrame, baseline: str, *, more: bool, level: flo
     ahead, behind, n = int((sure & (gain > 0)).sum()), int((sure & (gain < 0)).sum()), len(table)
     strategies = "one strategy" if n == 1 else f"{n} strategies"
     if not ahead and not behind:
-        return f"Not one of {strategies} is told apart from {baseline}" if n > 1 else f"Not told apart from {baseline}"
+        return (
+            f"Not one of {strategies} is surely better or worse than {baseline}"
+            if n > 1
+            else f"No sure difference to {baseline}"
+        )
     if not ahead:
         whom = f"all {strategies}" if behind == n > 1 else f"{behind} of {strategies}"
         return f"{baseline} is ahead of {whom}, behind none"
@@ -159,10 +163,10 @@ def of_shares(shares: pd.Series, what: str) -> str:
 
 
 def of_ablation(table: pd.DataFrame, level: float) -> str:
-    """The ingredient whose absence costs most, of those that are told apart from the whole strategy."""
+    """The ingredient whose absence costs most, of those whose absence surely matters."""
     lost = table[(table["p_holm"] < level) & (table["mean"] < 0)]
     if lost.empty:
-        return "No ingredient is told apart from none"
+        return "No ingredient is sure to matter"
     worst = lost["mean"].idxmin()
     return f"Most is lost {worst}: {_points(-lost.loc[worst, 'mean'])} of accuracy for the same money"
 

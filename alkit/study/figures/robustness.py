@@ -30,8 +30,8 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
     """A row per case, a column per method: `robustness.against_baseline` on that case, with its interval.
 
     `cases`: result tables by name, as `robustness.read` gives them; what stands behind ": " in a name is set small.
-    Blue is better than the baseline, orange worse, on one scale around 0. Bold: told apart by the study's test (signed
-    rank over seeds, Holm's correction over the methods of the case); in brackets: not told apart. A cell without a
+    Blue is better than the baseline, orange worse, on one scale around 0. Bold: p < 0.05 by the study's test (signed
+    rank over seeds, Holm's correction over the methods of the case); in brackets: p is larger. A cell without a
     colour has a method that was not run there, or that shares no cost with the baseline in some seeds: it ends before
     the baseline begins, or begins after its end. ValueError as `robustness.compared`.
     """
@@ -83,8 +83,8 @@ def robustness_map(cases: Mapping[str, pd.DataFrame], *, baseline: str = "random
         findings.of_cases(robustness.tally(found), len(cases), display_names.strategy(baseline)),
         f"mean accuracy over the costs that both cover, minus {display_names.strategy(baseline)}'s (points); "
         f"{_origin(cases)}, {span}, "
-        "paired<br>blue: better, orange: worse; small: 95 % bootstrap interval. <b>Bold</b>: told apart, p < 0.05; "
-        "(in brackets): not<br>signed-rank test over seeds, Holm's correction over the methods of a row",
+        "paired<br>blue: better, orange: worse; small: 95 % bootstrap interval. <b>Bold</b>: p < 0.05; "
+        "(in brackets): may be chance<br>signed-rank test over seeds, Holm's correction over the methods of a row",
         220 + ROW * len(cases),
         top=195,
         bottom=20,

@@ -41,10 +41,10 @@ def test_ends_of_equal_labels_speak_of_accuracy_alone():
         ([2, 1, -1], [0.01, 0.2, 0.01], "1 of 3 strategies are ahead of Random, 1 behind"),
         ([2, 1, -1], [0.01, 0.01, 0.2], "2 of 3 strategies are ahead of Random, none behind"),
         ([-2, -1, 1], [0.01, 0.01, 0.2], "Random is ahead of 2 of 3 strategies, behind none"),
-        ([2, 1, -1], [0.2, 0.2, 0.2], "Not one of 3 strategies is told apart from Random"),
+        ([2, 1, -1], [0.2, 0.2, 0.2], "Not one of 3 strategies is surely better or worse than Random"),
     ],
 )
-def test_differences_count_what_the_test_tells_apart(mean, p, said):
+def test_differences_count_what_the_test_is_sure_of(mean, p, said):
     table = pd.DataFrame({"mean": mean, "p_holm": p})
     assert findings.of_differences(table, "Random", more=True, level=0.05) == said
     assert findings.of_differences(table.assign(mean=-table["mean"]), "Random", more=False, level=0.05) == said
