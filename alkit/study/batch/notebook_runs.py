@@ -211,9 +211,7 @@ def embed_pictures(path: Path) -> None:
     """Put pictures in the place of the figures of a notebook that was executed in place, at its defaults."""
     from alkit.study.batch import publish
 
-    given = parameters(path)
-    if "profile" in given:
-        publish.embed(path, *places.figure_place(label(given["benchmark"], given["profile"]), False))
+    publish.embed(path, *places.figure_place(label(*_pool_of(parameters(path))), False))
 
 
 if __name__ == "__main__":
