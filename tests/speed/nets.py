@@ -132,8 +132,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    rows = []
     for name in args.pools or ["mixmnist", "mixdigits"]:
+        rows = []
         fast = speed(name, args.rounds)
         kinds = [(labels, augment) for labels in LABELS[name] for augment in ("none", "affine")]
         tasks = [
@@ -160,8 +160,7 @@ def main() -> None:
                     "views_over_strides": fast[net],
                 }
             )
-        print(pd.DataFrame(rows).to_string(index=False), flush=True)
-    keep("nets", rows, on=machine(args.device))
+        keep(f"nets-{name}", rows, on=machine(args.device))
 
 
 if __name__ == "__main__":
