@@ -1,4 +1,4 @@
-"""For pools whose classes are unbalanced: rare classes first, and AnchorAL's part of the pool for another strategy."""
+"""For pools whose classes are unbalanced: rare classes first, AnchorAL's part of the pool, and TAILOR's bandit."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -8,10 +8,15 @@ import numpy as np
 from alkit.acquisition._geometry import CELLS, draw, squared_distances, unit_rows
 from alkit.acquisition._open_set import id_labelled, one_thread
 from alkit.acquisition.registry import get, strategy
-from alkit.acquisition.view import View
+from alkit.acquisition.view import NOT_ASKED, View
 from alkit.options import Range
 
 Count = Annotated[int, Range(1)]
+ARMS = {
+    "all": ("margin", "least_confidence", "badge", "rare_class", "similar"),
+    "uncertain": ("margin", "least_confidence", "badge"),
+}
+PRIOR = 2  # answers of each kind that an arm begins with, as in the published code
 
 
 @strategy(
@@ -117,3 +122,44 @@ def spread(rows_ND: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
             break
         chosen.append(draw(nearest_N, rng))
     return rows_ND[chosen]
+
+
+@strategy(
+    "tailor",
+    citation="Zhang, Shao, Verma and Nowak 2023 (NeurIPS), arXiv 2302.07317",
+    needs=("head", "probs"),
+    family="classic",
+)
+def tailor(view: View, *, arms: Literal["all", "uncertain"] = "all") -> Iterator[int]:
+    """A bandit chooses which strategy asks next, by the worth of what each has bought (Zhang et al. 2023).
+
+    Thompson sampling: theta ~ Dirichlet(2 + answers of each class) for each arm, and the arm of the largest theta . v
+    asks; v_c = 1 / max(1, labels of class c), so that rare classes are worth more. `arms`, after the published sets:
+    margin, least confidence and BADGE ("uncertain"), and also rare_class and SIMILAR ("all"). An arm goes on past what
+    another one has asked.
+
+    Departures: the published bandit remembers all rounds, a tenth less with each, and hears a round's answers together.
+    A view does not say which arm asked for an answer: this one begins anew at each stage (and at the second pass of the
+    filter), and hears each answer at once; v alone knows what was labelled before. In a stage of a dozen answers it
+    learns which arms buy junk, and hardly which find the rare classes. Junk is a kind of answer worth nothing; the
+    published code has none, and a negative v for a class with more than half of the labels. Margin stands for GALAXY,
+    which is not here, and rare_class for an arm for each class.
+
+    Cost: that of the arms. Assumes that an even spread of classes teaches most, whoever is asked about. Arms that buy
+    OoD or ambiguous samples earn nothing by them, and ask less often in what is left of the stage.
+    """
+    orders = [get(name).function(view) for name in ARMS[arms]]
+    answers_AC = np.full((len(orders), view.n_classes + 1), PRIOR)
+    asked_N = np.zeros(len(view.answers_N), bool)
+    labels_C = np.bincount(view.live_N[view.live_N != NOT_ASKED], minlength=view.n_classes + 1)
+    for _ in range(len(view.unasked)):
+        worth_C = 1 / np.maximum(labels_C, 1)
+        worth_C[view.n_classes] = 0
+        theta_AC = np.array([view.rng.dirichlet(answers_C) for answers_C in answers_AC])
+        arm = int((theta_AC @ worth_C).argmax())
+        pick = next(position for position in orders[arm] if not asked_N[position])
+        asked_N[pick] = True
+        yield pick
+        if (answer := view.live_N[pick]) != NOT_ASKED:
+            answers_AC[arm, answer] += 1
+            labels_C[answer] += 1

@@ -1,8 +1,9 @@
-"""VeSSAL, ICAL, ISAL, DAO, TiDAL, TA-VAAL, AnchorAL and rare classes first: slow references, by hand, known faults."""
+"""VeSSAL, ICAL, ISAL, DAO, TiDAL, TA-VAAL, AnchorAL, TAILOR, rare classes: slow references, by hand, known faults."""
 
 import dataclasses
 import functools
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from alkit.acquisition import _small_heads, adversarial, dependence, dynamics, i
 
 order = functools.partial(acquisition.order, auxiliary_filter=False)  # definitions know no filter
 
-NAMES = ("vessal", "ical", "isal", "dao", "tidal", "ta_vaal", "rare_class", "anchoral")
+NAMES = ("vessal", "ical", "isal", "dao", "tidal", "ta_vaal", "rare_class", "anchoral", "tailor")
 
 
 @pytest.fixture
@@ -281,6 +282,59 @@ def test_anchoral_is_another_strategys_order_of_a_part_and_then_of_the_rest(base
 def test_anchoral_has_the_whole_pool_where_there_is_no_anchor():
     pool = make_pool() | answered([3] * 7)
     assert list(order("anchoral", make_view(pool))) == list(order("entropy", make_view(pool)))
+
+
+def answering(picks, answers, label_of):
+    """The picks, each answered before the next is wanted."""
+    for pick in picks:
+        answers[pick] = label_of[pick]
+        yield pick
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("arms", ["all", "uncertain"])
+def test_tailor_picks_as_a_bandit_that_counts_its_history(arms, seed):
+    case = make_pool(n=80, labelled=20, seed=seed)
+    label_of = np.random.default_rng(seed).integers(0, 4, 80).tolist()
+    answers = case["answers_N"].copy()
+    found = answering(order("tailor", make_view(case | {"live_N": answers}, seed), arms=arms), answers, label_of)
+    found, answers = list(itertools.islice(found, 40)), case["answers_N"].copy()
+
+    def ask(position):
+        answers[position] = label_of[position]
+        return label_of[position]
+
+    view, labelled = make_view(case | {"live_N": answers}, seed), answers[answers >= 0].tolist()
+    orders = [acquisition.get(name).function(view) for name in imbalance.ARMS[arms]]
+    assert found == slow.tailor(orders, ask, labelled, 3, view.rng, 40)
+
+
+def bandit(monkeypatch, case, label_of, *orders):
+    """Which of these orders each pick of a bandit over them comes from; no two orders begin alike."""
+    made = iter(orders)
+    monkeypatch.setattr(imbalance, "get", lambda name: SimpleNamespace(function=lambda view: iter(next(made))))
+    monkeypatch.setitem(imbalance.ARMS, "all", ("scripted",) * len(orders))
+    answers = case["answers_N"].copy()
+    picks = answering(order("tailor", make_view(case | {"live_N": answers})), answers, label_of)
+    arm_of = {p: arm for arm, one in enumerate(orders) for p in one[: len(one) // len(orders)]}
+    return [arm_of[p] for p in itertools.islice(picks, len(orders[0]) // len(orders))]
+
+
+@pytest.mark.parametrize("n_classes", [1, 3])  # of one class, the only one has more than half of the labels
+def test_tailor_leaves_an_arm_that_buys_junk(monkeypatch, n_classes):
+    case = make_pool(n=820, labelled=0, n_classes=n_classes) | answered([*range(n_classes + 1)] * 5, 820)
+    label_of = [n_classes if p % 2 else p % n_classes for p in range(820)]  # odd positions are junk
+    even, odd = list(range(20, 820, 2)), list(range(21, 820, 2))
+    arms = bandit(monkeypatch, case, label_of, odd + even, even + odd)
+    assert 0 < sum(arms[:12]) < 12 and sum(arms[300:]) > 90  # of 12, of 100
+
+
+def test_tailor_goes_to_the_arm_that_finds_the_rare_class_until_it_is_rare_no_more(monkeypatch):
+    case = make_pool(n=880, labelled=0) | answered([0] * 38 + [1] * 4 + [2] * 38, 880)
+    label_of = [p % 2 for p in range(880)]
+    even, odd = list(range(80, 880, 2)), list(range(81, 880, 2))
+    arms = bandit(monkeypatch, case, label_of, even + odd, odd + even)
+    assert sum(arms[:40]) > 30 and 80 < sum(arms[200:]) < 120  # of 40, of 200
 
 
 @pytest.mark.usefixtures("short_training")

@@ -1,4 +1,4 @@
-"""Slow, literal transcriptions of VeSSAL, ICAL, ISAL, DAO, TiDAL and AnchorAL, which fast versions are held against."""
+"""Slow, literal transcriptions of VeSSAL, ICAL, ISAL, DAO, TiDAL, AnchorAL and TAILOR: fast versions are held to them."""
 
 import itertools
 import math
@@ -142,3 +142,21 @@ def near_anchors(anchors, pool, neighbours, size):
         for i in sorted(range(len(pool)), key=lambda i: -similar[i])[:neighbours]:
             found.setdefault(i, []).append(similar[i])
     return sorted(found, key=lambda i: -np.mean(found[i]))[:size]
+
+
+def tailor(arms, ask, labelled, n_classes, rng, n_questions):
+    """Picks of a bandit that counts its whole history anew for each draw; a label of n_classes is worth nothing."""
+    labelled, history, picks = list(labelled), [], []
+    while len(picks) < n_questions:
+        drawn = []
+        for arm in range(len(arms)):
+            theta = rng.dirichlet([2 + history.count((arm, c)) for c in range(n_classes + 1)])
+            drawn.append(sum(theta[c] / max(1, labelled.count(c)) for c in range(n_classes)))
+        best = drawn.index(max(drawn))
+        while (position := next(arms[best])) in picks:
+            pass
+        picks.append(position)
+        label = ask(position)
+        history.append((best, label))
+        labelled.append(label)
+    return picks

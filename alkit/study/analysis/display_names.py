@@ -53,6 +53,7 @@ STRATEGIES = {  # as their authors write them
     "ta_vaal": "TA-VAAL",
     "rare_class": "Rare class",
     "anchoral": "AnchorAL",
+    "tailor": "TAILOR",
 }
 PAPER_METHODS = {  # names and order of Table 2 of Kim, Kim and Hwang (2023), arXiv 2303.14433
     ("random", "supervised"): "Random",
