@@ -1,4 +1,4 @@
-"""Slow, literal transcriptions of VeSSAL, ICAL, ISAL, DAO, TiDAL, AnchorAL and TAILOR: fast versions are held to them."""
+"""Slow, literal transcriptions of VeSSAL, ICAL, ISAL, DAO, TiDAL, AnchorAL and TAILOR, for the fast ones to match."""
 
 import itertools
 import math
