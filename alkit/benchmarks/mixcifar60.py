@@ -106,6 +106,20 @@ def superclasses(benchmark: Benchmark, folder: Path | None = None) -> list[dict]
     ]
 
 
+def original_classes(benchmark: Benchmark, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Class and superclass (N,) that CIFAR-100 gives each image of the pool, "" for those of other sources.
+
+    They are hidden from everything but pictures. Images are known by their content, whatever their order.
+    """
+    cifar = read_labelled("cifar100_train", data_folder(folder), COLOUR_32)
+    rows = {image.transpose(2, 0, 1).tobytes(): row for row, image in enumerate(cifar["images"])}
+    row_N = np.array([rows.get(image.tobytes(), -1) for image in benchmark.pool.images_NCHW])
+    row_N[benchmark.pool.source_N != "cifar100"] = -1
+    names = cifar["label_names"][cifar["labels"]], cifar["coarse_label_names"][cifar["coarse_labels"]]
+    class_N, superclass_N = (np.where(row_N < 0, "", name_M[row_N].astype(str)) for name_M in names)
+    return class_N, superclass_N
+
+
 def _members(cifar: dict[str, np.ndarray]) -> dict[str, set[str]]:
     """Superclass -> the names of its classes."""
     members: dict[str, set[str]] = {}

@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
     explore = commands.add_parser("explore", help="make the page of a feature space", description=explore_.__doc__)
     benchmark_and_profile(explore)
+    explore.add_argument("--learner", default="contrastive", help="whose features; such as probe or pretrained")
     explore.add_argument("--seed", type=int, default=0)
     explore.add_argument("--into", type=Path, metavar="FILE", help="the page (default: among the figures of the runs)")
     explore.set_defaults(do=explore_)
@@ -252,9 +253,12 @@ def explore_(args) -> int:
     from alkit.study import tables
     from alkit.study.explore import benchmark_page
 
-    folder, prefix = figure_place(tables.label(args.benchmark, args.profile), False)
+    name = "" if args.learner == "contrastive" else args.learner
+    folder, prefix = figure_place(tables.label(args.benchmark, args.profile, name), False)
     path = args.into or folder / f"{prefix}-explorer.html"
-    bought = benchmark_page.write_benchmark(path, args.benchmark, args.profile, seed=args.seed, progress=True)
+    bought = benchmark_page.write_benchmark(
+        path, args.benchmark, args.profile, learner=args.learner, seed=args.seed, progress=True
+    )
     if not bought:
         print("alkit: no run of this seed is finished, so the page shows no purchases; run 04 first", file=sys.stderr)
     print(path)

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from alkit import benchmarks, experiment, paths, recipes
 from alkit.benchmarks import AMBIGUOUS, ASSETS, ID, NO_VOTE, OOD, Part, ambiguous, content_order, mixmnist, pool
 from alkit.benchmarks import mixcifar60 as mixcifar60_module
-from alkit.benchmarks.mixcifar60 import superclasses
+from alkit.benchmarks.mixcifar60 import original_classes, superclasses
 from alkit.benchmarks.sources import catalogue, files
 from alkit.benchmarks.sources.house_numbers import house_numbers
 from alkit.experiment import methods
@@ -227,6 +227,20 @@ def test_table_of_superclasses_parts_each_into_its_id_and_its_ambiguous_classes(
     own, other = (", ".join(row[kind] for row in table).split(", ") for kind in ("iD", "ambiguous"))
     assert len(table) == 20 and sorted(own) == sorted(benchmark.class_names)
     assert len(other) == len(set(other)) == 40 and not set(own) & set(other)
+
+
+def test_classes_that_cifar100_gives_are_found_by_content_for_its_images_alone():
+    benchmark = mixcifar60()
+    class_N, superclass_N = original_classes(benchmark)
+    pool = benchmark.pool
+    is_id = pool.category_N == benchmarks.ID
+    assert class_N[is_id].tolist() == [benchmark.class_names[label] for label in pool.labels_N[is_id]]
+    assert not set(class_N[pool.category_N == benchmarks.AMBIGUOUS]) & {"", *benchmark.class_names}
+    assert set(class_N[pool.category_N == benchmarks.OOD]) == {""} == set(superclass_N[class_N == ""])
+    for row in superclasses(benchmark):
+        members = {*row["iD"].split(", "), *row["ambiguous"].split(", ")}
+        found = set(class_N[superclass_N == row["superclass"]])
+        assert found and found <= members
 
 
 @pytest.mark.parametrize("split_seed", [None, 4])
