@@ -18,7 +18,7 @@ import pandas as pd
 from alkit import paths
 from alkit.paths import runs_folder
 from alkit.store import StoreError, journal
-from alkit.study.analysis import cost_tables
+from alkit.study.analysis import cost_tables, paired_differences
 from alkit.study.tables import COLUMNS, label, named, read_results
 
 METHOD = ["learner", "strategy", "options"]  # what tells two methods of one protocol apart
@@ -150,7 +150,8 @@ def balanced(df: pd.DataFrame, by: str = "method", *, baseline: str | None = Non
     """Those rows of a `union` that make the largest set in which everything in column `by` has the same seeds.
 
     The seeds are those that one of `by` has, or shares with the `baseline`, whichever gives most runs; what lacks one
-    of them is left out, the baseline never. ValueError for a baseline that is not there.
+    of them is left out, the baseline never. Sets in which the study's test can find a difference (enough seeds for so
+    many comparisons) come before larger ones in which it cannot. ValueError for a baseline that is not there.
     """
     seeds = df.groupby([by, *METHOD])["seed"].agg(frozenset).groupby(by).agg(lambda own: frozenset.intersection(*own))
     if baseline is not None and baseline not in seeds.index:
@@ -159,7 +160,12 @@ def balanced(df: pd.DataFrame, by: str = "method", *, baseline: str | None = Non
     choices = sorted({own & limit for own in seeds} - {frozenset()}, key=sorted)
     if not choices:
         return df[:0]
-    chosen = max(choices, key=lambda own: len(own) * sum(own <= other for other in seeds))
+
+    def worth(own: frozenset) -> tuple[bool, int]:
+        size = sum(own <= other for other in seeds)
+        return len(own) >= paired_differences.fewest_seeds(max(1, size - 1)), len(own) * size
+
+    chosen = max(choices, key=worth)
     names = [name for name, own in seeds.items() if chosen <= own]
     return df[df[by].isin(names) & df["seed"].isin(chosen)]
 

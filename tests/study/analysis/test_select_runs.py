@@ -86,6 +86,16 @@ def test_balanced_is_the_largest_set_with_equal_seeds_and_keeps_the_baseline():
         select_runs.of_learner(df, "supervised")
 
 
+def test_balanced_prefers_a_set_in_which_a_difference_can_be_found_to_a_larger_one():
+    many, few = [f"strategy {i}" for i in range(30)], ["random", "margin", "badge"]
+    table = pd.concat(
+        [runs(name, "probe", range(5)) for name in many] + [runs(name, "probe", range(8)) for name in few]
+    )
+    kept = select_runs.of_learner(select_runs.union({"t": table}), "probe")
+    assert set(kept["strategy"]) == set(few) and kept["seed"].nunique() == 8
+    assert paired_differences.smallest_p(8, 2) < 0.05 < paired_differences.smallest_p(5, 32)
+
+
 def test_papers_rows_are_all_its_methods_even_where_some_have_few_seeds(found):
     paper = select_runs.paper_rows(found)
     assert set(paper["method"]) == {"Random", "Entropy", "Random(CL)", "Distance(CL)"} and set(paper["seed"]) == {
