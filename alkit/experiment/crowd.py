@@ -13,9 +13,13 @@ from scipy.optimize import minimize_scalar
 
 from alkit import rng
 from alkit.benchmarks import ID, NO_VOTE, Benchmark
+from alkit.benchmarks.mixcifar60 import COLOUR_32, original_classes
+from alkit.benchmarks.sources.catalogue import read_labelled
+from alkit.benchmarks.sources.decode import human_labels
 from alkit.options import Range, check_value
+from alkit.paths import data_folder
 
-Errors = Literal["symmetric", "votes"]
+Errors = Literal["symmetric", "votes", "human"]
 LEAST = 1e-6  # of a weight, and of a share that is divided by
 TIES = 1e-3  # of a classifier's word where as many annotators say one thing as another
 
@@ -25,7 +29,8 @@ def answers_of(benchmark: Benchmark, errors_J: np.ndarray, *, errors: Errors, se
 
     "symmetric": an error is any other answer. "votes": it is what the voters on ambiguous images mix up: an iD image
     gets a class that voters named beside its own (`confusion`), an ambiguous image one of its own votes, an OoD image
-    any class. ValueError where a share lies outside 0..1, or a pool has no votes to err by.
+    any class. "human", for pools of CIFAR-100: what people mix up (`human_errors`). ValueError where a share lies
+    outside 0..1, or a pool has nothing to err by.
     """
     check_value(errors, Errors, "errors")
     for share in np.asarray(errors_J, float).tolist():
@@ -33,14 +38,16 @@ def answers_of(benchmark: Benchmark, errors_J: np.ndarray, *, errors: Errors, se
     pool, k = benchmark.pool, benchmark.n_classes
     true_N = np.where(pool.category_N == ID, pool.labels_N, k)
     if errors == "symmetric":
-        wrong_CC = (1 - np.eye(k + 1)) / k
+        wrong_NC = ((1 - np.eye(k + 1)) / k)[true_N]
+    elif errors == "votes":
+        wrong_NC = np.vstack([np.pad(confusion(benchmark), ((0, 0), (0, 1))), np.append(np.full(k, 1 / k), 0)])[true_N]
     else:
-        wrong_CC = np.vstack([np.pad(confusion(benchmark), ((0, 0), (0, 1))), np.append(np.full(k, 1 / k), 0)])
+        wrong_NC = human_errors(benchmark)
     stream = rng.numpy_stream(seed, f"annotators {errors}")
     said_NJ = np.repeat(true_N[:, None], len(errors_J), 1)
     for j, share in enumerate(errors_J):
         err_N = stream.random(len(true_N)) < share
-        drawn_N = (stream.random((len(true_N), 1)) > wrong_CC[true_N].cumsum(1)).sum(1).clip(0, k)
+        drawn_N = (stream.random((len(true_N), 1)) > wrong_NC.cumsum(1)).sum(1).clip(0, k)
         if errors == "votes":
             voter_N = stream.integers(0, benchmark.votes_NV.shape[1], len(true_N))
             vote_N = np.take_along_axis(benchmark.votes_NV, voter_N[:, None], 1)[:, 0]
@@ -63,6 +70,29 @@ def confusion(benchmark: Benchmark) -> np.ndarray:
     pairs_KK[pairs_KK.sum(1) == 0] = 1
     pairs_KK *= 1 - np.eye(k)
     return pairs_KK / pairs_KK.sum(1, keepdims=True)
+
+
+def human_errors(benchmark: Benchmark) -> np.ndarray:
+    """(N, C): of a person who errs on an image, the share of each answer then given; rows sum to 1.
+
+    It is how often people took images of the same class of CIFAR-100 for each other class (CIFAR-100N, Wei et al. 2022,
+    arXiv 2110.12088); classes that are not the pool's are the answer K. All images of a class have one row, as the
+    labels go by the order of an archive that the data folder may not have. Images of other sources, which nobody
+    labelled there, get any class. ValueError for a pool without images of CIFAR-100, StoreError without CIFAR-100N.
+    """
+    pool, k, folder = benchmark.pool, benchmark.n_classes, data_folder()
+    if not (pool.source_N == "cifar100").any():
+        raise ValueError(f'people labelled CIFAR-100, of which {benchmark.name} has no image: take errors="symmetric"')
+    was_M, said_M = human_labels(folder)
+    names_A = np.sort(read_labelled("cifar100_train", folder, COLOUR_32)["label_names"].astype(str))
+    number = {name: c for c, name in enumerate(benchmark.class_names)}
+    answer_A = np.array([number.get(name, k) for name in names_A])
+    count_AC = np.full((len(names_A) + 1, k + 1), LEAST)  # the last row: other sources
+    np.add.at(count_AC, (was_M, answer_A[said_M]), 1)
+    class_N, _ = original_classes(benchmark)
+    count_NC = count_AC[np.where(class_N == "", len(names_A), np.searchsorted(names_A, class_N))]
+    np.put_along_axis(count_NC, np.where(pool.category_N == ID, pool.labels_N, k)[:, None], 0, 1)
+    return count_NC / count_NC.sum(1, keepdims=True)
 
 
 class Crowd:

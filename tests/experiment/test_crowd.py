@@ -1,15 +1,24 @@
 """Several annotators: the errors they make, and what majority, Dawid and Skene, CROWDLAB and ActiveLab make of them."""
 
+import hashlib
+import io
+
 import numpy as np
 import pytest
+import torch
 from conftest import tiny_benchmark
+from image_files import noise
 from reference.crowd import dawid_skene as slow_dawid_skene
 
 from alkit import benchmarks
-from alkit.benchmarks import AMBIGUOUS, ID, OOD
+from alkit.benchmarks import AMBIGUOUS, ID, OOD, Part, variants
+from alkit.benchmarks.sources import decode, files
 from alkit.experiment import crowd
 from alkit.experiment.crowd import Crowd
+from alkit.paths import data_folder
+from alkit.store import StoreError
 
+FILE = data_folder() / decode.HUMAN_LABELS  # before a test points it elsewhere
 POOL = tiny_benchmark()
 K = POOL.n_classes
 
@@ -77,10 +86,93 @@ def test_an_annotator_says_the_same_of_an_image_whenever_asked_and_seeds_differ(
 def test_bad_errors_are_refused_and_a_pool_without_votes():
     with pytest.raises(ValueError, match="errors_J must be a number from 0 to 1"):
         crowd.answers_of(POOL, np.array([1.2]), errors="symmetric", seed=0)
-    with pytest.raises(ValueError, match="errors must be one of symmetric, votes"):
+    with pytest.raises(ValueError, match="errors must be one of symmetric, votes, human"):
         crowd.answers_of(POOL, np.array([0.2]), errors="nice", seed=0)
     with pytest.raises(ValueError, match='carry no votes: take errors="symmetric"'):
         crowd.answers_of(POOL, np.array([0.2]), errors="votes", seed=0)
+
+
+@pytest.fixture
+def people(tmp_path, monkeypatch):
+    """A data folder with a small CIFAR-100 of four images a class, and what people say of ten images of each class c:
+    five times c, three times c + 1, twice c + 2."""
+    monkeypatch.setenv("ALKIT_DATA", str(tmp_path))
+    names, labels = np.array([f"class {c:02d}" for c in range(100)]), np.repeat(np.arange(100), 4)
+    more = {"coarse_labels": labels // 5, "coarse_label_names": np.array([f"group {g}" for g in range(20)])}
+    files.write(tmp_path, "cifar100_train", images=noise(400, 32, 32, 3), labels=labels, label_names=names, **more)
+    was_M = np.repeat(np.arange(100), 10)
+    content = saved_by_numpy_1(
+        {"clean_label": was_M, "noisy_label": (was_M + [0, 0, 0, 0, 0, 1, 1, 1, 2, 2] * 100) % 100}
+    )
+    monkeypatch.setattr(decode, "HUMAN_LABELS_SHA256", hashlib.sha256(content).hexdigest())
+    (tmp_path / decode.HUMAN_LABELS).write_bytes(content)
+    return tmp_path
+
+
+def saved_by_numpy_1(arrays: dict) -> bytes:
+    """A file of torch that names numpy's functions as the published one does."""
+    buffer = io.BytesIO()
+    torch.save(arrays, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue().replace(b"numpy._core.", b"numpy.core.")
+
+
+def of_people(folder, own=(10, 11, 20)):
+    """A pool of the small CIFAR-100 with these classes; 12 and 50 are ambiguous, and noise is OoD."""
+    images = files.read(folder / "cifar100_train.npz")["images"]
+    rows = np.concatenate([np.arange(4 * c, 4 * c + 4) for c in own])
+    other = np.concatenate([np.arange(4 * c, 4 * c + 4) for c in (12, 50, 9)])
+    parts = [
+        Part(ID, "cifar100", images[rows], np.repeat(np.arange(len(own)), 4)),
+        Part(AMBIGUOUS, "cifar100", images[other]),
+        Part(OOD, "scenes", noise(4, 32, 32, 3, seed=1)),
+    ]
+    return benchmarks.assemble("people", parts, images[:3], np.arange(3), [f"class {c}" for c in own])[0]
+
+
+def test_people_err_by_the_class_that_they_saw(people):
+    pool = (benchmark := of_people(people)).pool
+    share_NC, (class_N, _) = crowd.human_errors(benchmark), crowd.original_classes(benchmark)
+    for name, expected in {
+        "class 10": [0, 0.6, 0, 0.4],  # for 11, and for 12, which is none of the classes
+        "class 11": [0, 0, 0, 1],  # for 12 and 13
+        "class 20": [0, 0, 0, 1],
+        "class 09": [0.6, 0.4, 0, 0],  # none of the classes, taken for 10 and 11
+        "class 12": [1 / 3, 1 / 3, 1 / 3, 0],  # never taken for one of them
+        "": [1 / 3, 1 / 3, 1 / 3, 0],
+    }.items():
+        assert (class_N == name).sum() == 4
+        assert share_NC[class_N == name] == pytest.approx(np.tile(expected, (4, 1)), abs=1e-5)
+    said_NJ = crowd.answers_of(benchmark, np.array([0.0, 1.0] + [0.5] * 200), errors="human", seed=0)
+    true_N = truth(benchmark)
+    assert (said_NJ[:, 0] == true_N).all() and (said_NJ[:, 1] != true_N).all()
+    tens = said_NJ[(pool.category_N == ID) & (pool.labels_N == 0), 2:]
+    assert np.bincount(tens.ravel(), minlength=4) / tens.size == pytest.approx([0.5, 0.3, 0, 0.2], abs=0.04)
+
+
+@pytest.mark.skipif(not FILE.is_file(), reason="needs the labels of CIFAR-100N: put CIFAR-100_human.pt into ALKIT_DATA")
+def test_two_in_five_labels_by_people_are_wrong_as_published_and_pines_pass_for_oaks():
+    was_M, said_M = decode.human_labels(FILE.parent)
+    assert np.bincount(was_M).tolist() == [500] * 100 and (was_M != said_M).mean() == pytest.approx(0.402, abs=5e-4)
+    assert np.bincount(said_M[(was_M == 59) & (said_M != 59)]).argmax() == 52  # pine_tree, oak_tree
+
+
+def test_people_who_name_a_class_that_is_not_yet_one_are_wrong(people):
+    late = variants.new_class(of_people(people))
+    share_NC, (class_N, _) = crowd.human_errors(late), crowd.original_classes(late)
+    assert truth(late)[class_N == "class 20"].tolist() == [3] * 4
+    assert share_NC[class_N == "class 20"] == pytest.approx(np.tile([0, 0, 1, 0], (4, 1)), abs=1e-5)
+
+
+def test_without_labels_by_people_or_with_another_file_nothing_is_drawn(people, monkeypatch):
+    benchmark, path = of_people(people), people / decode.HUMAN_LABELS
+    with pytest.raises(ValueError, match='people labelled CIFAR-100, of which tiny has no image: take errors="symm'):
+        crowd.answers_of(POOL, np.array([0.2]), errors="human", seed=0)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match="is not the published file: its SHA-256 is .*; take data/CIFAR-100_human.pt"):
+        crowd.answers_of(benchmark, np.array([0.2]), errors="human", seed=0)
+    path.unlink()
+    with pytest.raises(StoreError, match="CIFAR-100_human.pt cannot be read: No such file.*github.com/UCSC-REAL"):
+        crowd.answers_of(benchmark, np.array([0.2]), errors="human", seed=0)
 
 
 def test_a_crowd_asks_each_annotator_once_and_counts_answers():

@@ -109,6 +109,13 @@ SOURCES = {
         raw=("cifar-100-python.tar.gz",),
         make=decode.cifar100,
     ),
+    "cifar100n": Source(
+        title="CIFAR-100N: the class that a person named for each of the 50,000 training images of CIFAR-100",
+        licence="CC BY-NC 4.0",
+        citation="Wei et al., 2022. Learning with noisy labels revisited, arXiv:2110.12088",
+        origin=f"{decode.HUMAN_LABELS} that you put into the data folder: in data/ of {decode.HUMAN_LABELS_FROM}",
+        raw=(decode.HUMAN_LABELS,),
+    ),
     "svhn": Source(
         title="SVHN, test split: 26,032 colour images of house numbers of 32x32 pixels, 0 to 9",
         licence="for non-commercial use only",

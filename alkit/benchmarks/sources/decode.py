@@ -2,8 +2,10 @@
 
 Each function takes the data folder, where the user may have put the raw files, and a scratch folder for what has to be
 downloaded. It returns, for each normalised file, its arrays; StoreError says which file is missing and how to get it.
+`human_labels` is of no images and makes no file.
 """
 
+import hashlib
 import io
 import pickle
 import shutil
@@ -20,6 +22,8 @@ from alkit.store import StoreError
 Arrays = dict[str, np.ndarray]
 
 
+HUMAN_LABELS, HUMAN_LABELS_FROM = "CIFAR-100_human.pt", "github.com/UCSC-REAL/cifar-10-100n"
+HUMAN_LABELS_SHA256 = "bd2d80409754d420292d622e15e25248ba21e37d27429efac49c8da723f44394"
 NOTMNIST = "notMNIST_small.tar.gz"
 NOTMNIST_URLS = (
     "https://commondatastorage.googleapis.com/books1000/notMNIST_small.tar.gz",
@@ -70,6 +74,29 @@ def _cifar_arrays(scratch: Path, split: str, part) -> Arrays:
         "coarse_labels": np.array(stored[0]["coarse_labels"], np.uint8),
         "coarse_label_names": np.array(stored[1]["coarse_label_names"]),
     }
+
+
+def human_labels(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR-100N: the class of each training image of CIFAR-100 and the one that a person named; int64 (50000,), 0..99.
+
+    Images are in the order of CIFAR-100's archive, classes in that of the alphabet. StoreError where the file is not in
+    the data folder or is another than the published one; nothing in it is executed.
+    """
+    import torch
+
+    path = folder / HUMAN_LABELS
+    remedy = f"take data/{HUMAN_LABELS} from {HUMAN_LABELS_FROM} and put it into {folder}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
+    if (found := hashlib.sha256(content).hexdigest()) != HUMAN_LABELS_SHA256:
+        raise StoreError(f"{path} is not the published file: its SHA-256 is {found}; {remedy}")
+    rebuild = np.zeros(0).__reduce__()[0]  # numpy's own function, which the file calls by the name it had in numpy 1
+    allowed = [(rebuild, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, type(np.dtype(np.int64))]
+    with torch.serialization.safe_globals(allowed):
+        stored = torch.load(io.BytesIO(content), weights_only=True)
+    return stored["clean_label"], stored["noisy_label"]
 
 
 def svhn(folder: Path, scratch: Path) -> dict[str, Arrays]:
