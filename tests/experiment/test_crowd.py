@@ -104,7 +104,7 @@ def people(tmp_path, monkeypatch):
     content = saved_by_numpy_1(
         {"clean_label": was_M, "noisy_label": (was_M + [0, 0, 0, 0, 0, 1, 1, 1, 2, 2] * 100) % 100}
     )
-    monkeypatch.setattr(decode, "HUMAN_LABELS_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(decode, "HUMAN_LABELS_SHA256", (hashlib.sha256(content).hexdigest(),))
     (tmp_path / decode.HUMAN_LABELS).write_bytes(content)
     return tmp_path
 
@@ -168,7 +168,9 @@ def test_without_labels_by_people_or_with_another_file_nothing_is_drawn(people, 
     with pytest.raises(ValueError, match='people labelled CIFAR-100, of which tiny has no image: take errors="symm'):
         crowd.answers_of(POOL, np.array([0.2]), errors="human", seed=0)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(StoreError, match="is not the published file: its SHA-256 is .*; take data/CIFAR-100_human.pt"):
+    with pytest.raises(
+        StoreError, match="is none of the published files: its SHA-256 is .*; take data/CIFAR-100_human.pt"
+    ):
         crowd.answers_of(benchmark, np.array([0.2]), errors="human", seed=0)
     path.unlink()
     with pytest.raises(StoreError, match="CIFAR-100_human.pt cannot be read: No such file.*github.com/UCSC-REAL"):
