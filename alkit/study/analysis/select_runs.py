@@ -30,15 +30,7 @@ DEVELOPMENT_SEEDS = {  # of a pool and its variants: those that choices were mad
 }
 
 
-UNTIL = "0.1.0"  # tables of this version were made before development seeds were kept apart
-
-
 SWEEPS = paths.ROOT / "notebooks" / "sweeps"
-
-
-# What is compared is of one version: a learner of another is another learner, whatever its name. Pools that are not
-# named here were measured by version 0.1.0; what later ones made of them so far is too little to compare.
-COMPARED = {"mixdigits": "0.2.0"}
 
 
 APART = ("beyond",)  # names of tables of one strategy's ablations, which stand in no comparison of strategies
@@ -47,9 +39,8 @@ APART = ("beyond",)  # names of tables of one strategy's ablations, which stand 
 def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.DataFrame]:
     """The committed result tables of `benchmark` at `profile` by file name; {} where there are none.
 
-    Left out: tables named in `APART`, those of another version than `compared`, and `development_runs`. With `own`,
-    also the tables among the runs ("runs/..."), and as "finished cells" what is on disk without a table, all with
-    every seed. StoreError for one that is damaged.
+    Left out: tables named in `APART`, and `development_runs`. With `own`, also the tables among the runs ("runs/..."),
+    and as "finished cells" what is on disk without a table, all with every seed. StoreError for one that is damaged.
     """
     places = {"": paths.ROOT / "figures", **({"runs/": runs_folder() / "figures"} if own else {})}
     found = {}
@@ -59,17 +50,10 @@ def tables(benchmark: str, profile: str, *, own: bool = False) -> dict[str, pd.D
                 continue
             file = place + label(benchmark, profile, name)
             table = read_results(folder, benchmark, profile, name)
-            if not place and set(table["version"]) != {compared(benchmark)}:
-                continue
             found[file] = table if place else table.drop(development_runs(table).index)
     if own and (rows := list(_cells(benchmark, profile))):
         found["finished cells"] = pd.DataFrame(rows, columns=COLUMNS)
     return found
-
-
-def compared(benchmark: str) -> str:
-    """The version whose tables of `benchmark` are compared."""
-    return COMPARED.get(benchmark, UNTIL)
 
 
 def _cells(benchmark: str, profile: str) -> Iterator[dict]:
@@ -102,12 +86,9 @@ def development_seeds(benchmark: str) -> frozenset[int]:
 
 
 def development_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """Those rows of a result table that no comparison may count: development seeds, in a version that tells them apart.
-
-    Tables of version 0.1.0 are exempt: they were made before.
-    """
+    """Those rows of a result table that no comparison may count: their seeds are development seeds."""
     chosen_on = [seed in development_seeds(name) for name, seed in zip(table["benchmark"], table["seed"], strict=True)]
-    return table[np.array(chosen_on, bool) & (table["version"] != UNTIL).to_numpy()]
+    return table[np.array(chosen_on, bool)]
 
 
 def development_note(benchmark: str) -> str:
@@ -217,7 +198,7 @@ def inventory(df: pd.DataFrame, benchmark: str) -> pd.DataFrame:
     Columns `strategies`, `seeds` ("5", or "5 to 20"), `runs`, `development` (runs of them at `development_seeds`),
     `wanted` (runs of the sweep), `missing` (those of them that the tables do not have) and `tables`.
     """
-    wanted, chosen_on, rows = _wanted(benchmark), development_seeds(benchmark), {}
+    wanted, chosen_on, rows = _wanted(benchmark, set(df["profile"])), development_seeds(benchmark), {}
     for name in dict.fromkeys([*df["learner_name"], *(learner for learner, *_ in wanted)]):
         own = df[df["learner_name"] == name]
         seeds = own.groupby("strategy_name")["seed"].nunique()
@@ -231,8 +212,8 @@ def inventory(df: pd.DataFrame, benchmark: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("learner")
 
 
-def _wanted(benchmark: str) -> set[tuple[str, str, int]]:
-    """(learner, strategy, seed), each with its options, of every cell in the committed sweep of `benchmark`."""
+def _wanted(benchmark: str, profiles: set[str]) -> set[tuple[str, str, int]]:
+    """(learner, strategy, seed), each with its options, of every cell of these profiles in the sweep of `benchmark`."""
     from alkit.study.batch import grid
 
     file = SWEEPS / f"{benchmark}.yaml"
@@ -244,4 +225,5 @@ def _wanted(benchmark: str) -> set[tuple[str, str, int]]:
             cell.seed,
         )
         for cell in cells
+        if cell.profile in profiles and cell.initial == "shared"
     }

@@ -12,6 +12,7 @@ from alkit.explorer.palette import CATEGORIES, CATEGORY_STYLE, FAINT, GREY, KIND
 from alkit.study.figures.style import layout
 
 LEGEND = 12  # names that a legend has room for
+SHORT = 14  # letters of a name that may have another beside it
 NEAREST, MOST = 10, 5_000  # neighbours on the map that a title counts, of so many samples
 DRAWN = 400  # unlabelled samples drawn in one panel of `acquisition`
 
@@ -49,7 +50,8 @@ def feature_space(xy_N2, columns: dict[str, tuple[Sequence[int], Sequence[str]]]
     for panel, (codes, names) in enumerate(columns.values(), 1):
         codes, looks = _shown(np.asarray(codes), names)
         present, sizes = np.unique(codes, return_counts=True)
-        rows = math.ceil(len(present) / 2)
+        short = all(len(looks[int(code)][0]) <= SHORT for code in present)
+        rows = math.ceil(len(present) / 2) if short else len(present)
         depth = max(depth, rows)
         for i in np.argsort(-sizes, kind="stable"):  # small groups are drawn above large ones
             code = present[i]
@@ -133,7 +135,7 @@ def _shown(codes_N: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[
     order = present if len(names) <= LEGEND else np.sort(present[np.argsort(-sizes, kind="stable")][: LEGEND - 1])
     for i, code in enumerate(order):
         at = int(code) if len(names) <= LEGEND else i
-        looks[int(code)] = (str(names[code]), PALETTE[at % len(PALETTE)], SYMBOLS[at % len(SYMBOLS)])
+        looks[int(code)] = (str(names[code]).replace("_", " "), PALETTE[at % len(PALETTE)], SYMBOLS[at % len(SYMBOLS)])
     if not (rarer := set(present.tolist()) - set(order.tolist())):
         return codes_N, looks
     looks[len(names)] = (f"{len(rarer)} others", GREY, "circle")

@@ -9,9 +9,9 @@ import pytest
 from conftest import tiny
 from test_metrics import rows
 
-from alkit import experiment, paths, store
+from alkit import __version__, experiment, paths, store
 from alkit.study.analysis import claims, cost_tables, paired_differences, recommend, select_runs, variance
-from alkit.study.tables import COLUMNS, write_results
+from alkit.study.tables import COLUMNS, all_labels, write_results
 
 LEARNERS = ("supervised", "probe")
 
@@ -157,11 +157,10 @@ def test_development_seeds_are_in_no_committed_table_that_counts(path):
     assert select_runs.development_runs(table).empty
 
 
-def test_development_seeds_are_told_apart_by_pool_seed_and_version():
+def test_development_seeds_are_known_by_pool_and_seed():
     assert not any(set(range(20, 31)) & seeds for seeds in select_runs.DEVELOPMENT_SEEDS.values())
     table = runs("margin", "probe", [3, 20, 100], benchmark="mixdigits-id10", version="0.2.0")
     assert set(select_runs.development_runs(table)["seed"]) == {3, 100}
-    assert select_runs.development_runs(table.assign(version="0.1.0")).empty
     assert set(select_runs.development_runs(table.assign(benchmark="mixmnist"))["seed"]) == {100}
     assert select_runs.development_runs(table.assign(benchmark="mixcifar60")).empty
     note = select_runs.development_note("mixdigits-id10")
@@ -170,12 +169,14 @@ def test_development_seeds_are_told_apart_by_pool_seed_and_version():
 
 
 def test_inventory_counts_what_the_committed_sweep_asks_for_and_what_is_missing(found):
+    found = found.assign(profile="laptop")
     table = select_runs.inventory(found, "mixdigits")
     assert table.loc["probe", ["strategies", "seeds", "runs", "development"]].tolist() == [5, "16", 80, 25]
     assert table.loc["contrastive", ["runs", "wanted", "missing", "tables"]].tolist() == [6, 18, 18, "small"]
     empty = select_runs.inventory(found[found["learner"] != "probe"], "mixdigits").loc["probe"]
     assert empty["runs"] == 0 and empty["missing"] == empty["wanted"] > 400 and empty["seeds"] == "-"
     assert select_runs.inventory(found, "mixcifar60")["wanted"].sum() == 0
+    assert select_runs.inventory(found.assign(profile="paper"), "mixdigits")["wanted"].sum() == 0
 
 
 def test_tables_are_the_committed_ones_and_with_own_the_runs_and_finished_cells(tmp_path, monkeypatch):
@@ -191,7 +192,6 @@ def test_tables_are_the_committed_ones_and_with_own_the_runs_and_finished_cells(
 def test_committed_tables_are_read_without_development_seeds_and_ones_own_with_all(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setenv("ALKIT_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(select_runs, "COMPARED", {"mixdigits": "0.2.0"})
     table = runs("margin", "probe", [3, 20, 100], benchmark="mixdigits", profile="laptop", version="0.2.0")
     table["accuracy_k1"] = table["accuracy"]
     for folder in (tmp_path, tmp_path / "runs"):
@@ -200,15 +200,11 @@ def test_committed_tables_are_read_without_development_seeds_and_ones_own_with_a
     assert set(committed["seed"]) == {20} and set(own["seed"]) == {3, 20, 100}
 
 
-def test_committed_tables_of_one_version_are_compared_and_those_of_another_stand_alone():
-    for benchmark in ("mixdigits", "mixmnist"):
-        found = select_runs.tables(benchmark, "laptop")
-        assert set(pd.concat(found.values())["version"]) == {select_runs.compared(benchmark)}
-        assert f"{benchmark}-laptop-strategies" in found
-    assert "mixmnist-laptop-gates" not in found and {select_runs.compared(b) for b in ("mixdigits", "mixmnist")} == {
-        "0.1.0",
-        "0.2.0",
-    }
+def test_committed_tables_are_of_one_version():
+    """A learner of another version is another learner, whatever its name."""
+    labels = [path.stem for path in RESULTS if path.stem in all_labels(paths.ROOT / "figures")]
+    assert len(labels) > 20
+    assert {v for stem in labels for v in pd.read_csv(RESULTS[0].with_name(f"{stem}.csv"))["version"]} == {__version__}
 
 
 def test_finished_cells_are_read_as_the_loop_wrote_them_and_others_are_not(tmp_path, monkeypatch):
