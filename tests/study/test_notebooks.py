@@ -192,7 +192,10 @@ def test_pictures_have_a_text_for_those_who_cannot_see_them(notebook):
     ("document", "some"),
     [
         ("README.md", {"mixdigits-laptop"}),
-        ("figures/results/README.md", {"mixdigits-laptop-strategies", "mixdigits-laptop-gates", "mixmnist-laptop"}),
+        (
+            "figures/results/README.md",
+            {"mixdigits-laptop-strategies", "mixdigits-laptop-gates", "mixmnist-laptop-strategies"},
+        ),
     ],
 )
 def test_tables_in_documents_are_the_committed_results(document, some):
@@ -242,6 +245,12 @@ def test_what_the_readme_says_of_our_strategy_is_in_the_committed_results():
     runs = pandas.read_csv(paths.ROOT / "figures" / "results" / "mixdigits-laptop-strategies.csv")
     others = paired_differences.strategy_differences(runs, baseline="cautious_coverage")
     assert others["mean"].max() < 0 and f"p = {others.p_holm.max():.3f} after Holm" in readme
+    said = re.search(r"^\| `probe` on MixMNIST \(to 300\), 11 seeds \| (.+) \|$", readme, re.M)[1].split(" | ")
+    found = [ends("mixmnist-laptop-strategies", strategy, "probe") for strategy in strategies]
+    assert said == [f"{accuracy:.1f} % for {cost:.0f} looks" for accuracy, cost, _ in found]
+    runs = pandas.read_csv(paths.ROOT / "figures" / "results" / "mixmnist-laptop-strategies.csv")
+    others = paired_differences.strategy_differences(runs, baseline="cautious_coverage")
+    assert others["mean"].max() < 0 and f"p = {others.p_holm.max():.3f} after Holm" in readme and len(others) == 11
 
 
 def test_evidence_on_the_papers_claims_is_in_the_committed_results():
@@ -260,6 +269,10 @@ def test_evidence_on_the_papers_claims_is_in_the_committed_results():
     assert f"{distance[1]:.0f}; Random(CL) {any_[1]:.0f}, random {rest[1]:.0f}" in looks
     assert f"Random(CL) {any_[0]:.1f} %, random {chance:.1f} %" in learned
     assert f"{paper['random'][0]:.2f} % and {paper['least_confidence'][0]:.2f} %" in mixmnist
+    laptop = [ends("mixmnist-laptop-protocols", name, "supervised")[0] for name in ("random", "least_confidence")]
+    assert "{:.2f} % and {:.2f} %".format(*laptop) in mixmnist
+    probe = [ends("mixmnist-laptop-strategies", name, "probe")[1] for name in ("distance_cl", "random")]
+    assert "11 seeds: {:.0f}, random {:.0f}".format(*probe) in looks
 
 
 def test_what_notebook_4_says_it_learned_is_in_the_committed_table():
