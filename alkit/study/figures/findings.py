@@ -165,6 +165,8 @@ def of_shares(shares: pd.Series, what: str) -> str:
 def of_ablation(table: pd.DataFrame, level: float) -> str:
     """The ingredient whose absence costs most, of those whose absence surely matters."""
     lost = table[(table["p_holm"] < level) & (table["mean"] < 0)]
+    if lost.empty and len(table) == 1:
+        return f"{table.index[0].capitalize()} makes no sure difference for the same money"
     if lost.empty:
         return "No ingredient is sure to matter"
     worst = lost["mean"].idxmin()

@@ -71,3 +71,8 @@ def test_other_titles_take_their_numbers_from_what_is_drawn():
         == "11 seeds show a difference of 1.0 points, not much less"
     )
     assert findings.of_seeds(3, np.array([0.5, 1, 2]), [90, 11, 5]) == "3 seeds show none of these differences"
+    table = pd.DataFrame({"mean": [-1.0, -2.0], "p_holm": [0.2, 0.3]}, ["twice the caution", "without doubt"])
+    assert findings.of_ablation(table, 0.05) == "No ingredient is sure to matter"
+    assert findings.of_ablation(table[:1], 0.05).startswith("Twice the caution makes no sure difference")
+    lost = findings.of_ablation(table.assign(p_holm=[0.2, 0.01]), 0.05)
+    assert lost == "Most is lost without doubt: 2.0 points of accuracy for the same money"
