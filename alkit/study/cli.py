@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        output = select.poll()
+        output.register(sys.stdout.fileno(), 0)
+        if not output.poll(0):  # it was another pipe
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read it, such as head, has enough
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:

@@ -289,3 +289,12 @@ def test_whoever_trains_no_net_does_not_wait_for_torchvision():
 def test_every_command_has_help(name, say):
     status, out, _ = say(name, "--help")
     assert status == 0 and "usage: python -m alkit" in out and len(out.splitlines()) >= 5
+
+
+def test_reader_that_has_enough_ends_the_command_without_a_traceback():
+    with subprocess.Popen(
+        [sys.executable, "-m", "alkit", "data"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as command:
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 1
