@@ -27,7 +27,7 @@ from alkit.study.figures.style import method_styles, strategy_names
 BEYOND = ("cautious_coverage", "margin", "typiclust")  # strategies past the paper's that a page shows, on the probe
 FROZEN = ("random", "least_confidence", "distance_cl", "similar", *BEYOND)  # on a learner of frozen features
 NEIGHBOURS = 8
-LARGE = 20_000  # above, neighbours are those of the contrastive spaces alone: of raw pixels, they take many minutes
+LARGE = 20_000  # above, neighbours are those of the learner's spaces alone: of raw pixels, they take many minutes
 LAST, PIXELS = "contrastive, last stage", "raw pixels"
 
 
