@@ -142,8 +142,8 @@ def tailor(view: View, *, arms: Literal["all", "uncertain"] = "all") -> Iterator
     A view does not say which arm asked for an answer: this one begins anew at each stage (and at the second pass of the
     filter), and hears each answer at once; v alone knows what was labelled before. In a stage of a dozen answers it
     learns which arms buy junk. Junk is a kind of answer worth nothing; the published code has none, and a negative v
-    for a class with more than half of the labels. Margin stands for GALAXY, which is not here, and rare_class for an arm
-    for each class.
+    for a class with more than half of the labels. Margin stands for GALAXY, which is not here, and rare_class for an
+    arm for each class.
 
     Cost: that of the arms. Assumes that an even spread of classes teaches most, whoever is asked about. Arms that buy
     OoD or ambiguous samples earn nothing by them, and ask less often in what is left of the stage.
