@@ -9,7 +9,7 @@ this folder below `@strategy(...)` and add the file to the imports here; the con
 # isort: off
 from alkit.acquisition import uncertainty, density, clusters
 from alkit.acquisition import coverage, typicality, dropout, disagreement, gradients
-from alkit.acquisition import cautious, detectors, energy, entropic, purity, references, submodular
+from alkit.acquisition import cautious, gated, detectors, energy, entropic, purity, references, submodular
 from alkit.acquisition import distance_ratios, evidential, pareto, votes, weight_net
 from alkit.acquisition import volume, dependence, influence, dynamics, adversarial, imbalance
 
@@ -53,6 +53,7 @@ __all__ = [
     "evidential",
     "family",
     "get",
+    "gated",
     "gradients",
     "imbalance",
     "influence",

@@ -29,6 +29,7 @@ STRATEGIES = {  # as their authors write them
     "badge": "BADGE",
     "alfa_mix": "ALFA-Mix",
     "cautious_coverage": "Cautious coverage",
+    "gated_margin": "Gated margin",
     "lfosa": "LfOSA",
     "bual": "BUAL",
     "eaoa": "EAOA",
