@@ -24,7 +24,7 @@ JUNK_PER_KIND, STEPS, LEAST_DOUBT = 10, 20, 0.02
 def gated_margin(
     view: View,
     *,
-    caution: Annotated[float, Range(0)] = 4.0,
+    caution: Annotated[float, Range(0)] = 2.0,
     kinds: Annotated[int, Range(1)] = 80,
     junk_price: Annotated[float, Range(0)] = 2.0,
     shares: bool = True,
@@ -59,7 +59,7 @@ def gated_margin(
         told(position)
     while left_N.any():
         fitted = int((known_N != NOT_ASKED).sum())
-        for position in _by_class(view, known_N, left_N, caution, kinds, junk_price, shares):
+        for position in by_class(view, known_N, left_N, caution, kinds, junk_price, shares):
             yield position
             if told(position) >= GROWTH * fitted:
                 break
@@ -71,9 +71,7 @@ def _enough(known_N: np.ndarray, n_classes: int) -> bool:
     return len(answered) >= FIRST * n_classes and bool((answered < n_classes).any())
 
 
-def _by_class(
-    view: View, known_N, left_N, caution: float, kinds: int, junk_price: float, shares: bool
-) -> Iterator[int]:
+def by_class(view: View, known_N, left_N, caution: float, kinds: int, junk_price: float, shares: bool) -> Iterator[int]:
     """Positions that are left, each the best of the class that has had least so far; see `gated_margin`."""
     log_NC = log_outputs(view, known_N, kinds)
     log_purity_N = logsumexp(log_NC[:, : view.n_classes], axis=1)

@@ -140,7 +140,7 @@ def most_probable(inputs_MD, target_M, prior_D):
     return found.x
 
 
-def gated(view, labels, *, caution=4.0, kinds=80, junk_price=2.0, shares=True):
+def gated(view, labels, *, caution=2.0, kinds=80, junk_price=2.0, shares=True):
     """gated_margin's order with each answer known once asked: no queues, everything counted anew for each question."""
     known, n_classes = view.answers_N.copy(), view.n_classes
     random = view.shuffled().tolist()

@@ -149,11 +149,12 @@ def beside(others: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     protocol. An area then begins where the last of all has its initial set. Seeds that not all have are left out;
     ValueError where none is left, or results cannot be compared.
     """
-    both = pd.concat([table.reindex(columns=TABLE_COLUMNS) for table in (others[others["strategy"] != STRATEGY], ours)])
+    others = others[~others["strategy"].isin(ours["strategy"])]
+    both = pd.concat([table.reindex(columns=TABLE_COLUMNS) for table in (others, ours)])
     seeds = both.groupby(["learner", *select_runs.METHOD[1:], "initial"])["seed"].agg(frozenset)
     shared = frozenset.intersection(*seeds)
     if not shared:
-        raise ValueError(f"the other strategies and {STRATEGY} share no seed")
+        raise ValueError(f"the other strategies and {ours['strategy'].iloc[0]} share no seed")
     both = both[both["seed"].isin(shared)].reset_index(drop=True)
     cost_tables.check_comparable(both)
     return both

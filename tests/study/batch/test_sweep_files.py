@@ -25,9 +25,10 @@ TABLES = {  # sweeps, and the committed tables that hold some of their cells
     ),
     "mixmnist": (
         "mixmnist-paper-supervised",
-        *(f"mixmnist-laptop-{name}" for name in ("strategies", "gates", "others", "protocols")),
+        *(f"mixmnist-laptop-{name}" for name in ("strategies", "gates", "others", "others_gates", "protocols")),
     ),
-    CIFAR: (f"{CIFAR}-paper-pretrained", f"{CIFAR}-laptop-gates"),
+    CIFAR: (f"{CIFAR}-paper-pretrained", f"{CIFAR}-paper-strategies", f"{CIFAR}-laptop-gates"),
+    "thousands": (f"{CIFAR}-paper-beyond",),
     "variants": tuple(f"{name}-laptop-variants" for name in VARIED),
 }
 
@@ -99,7 +100,7 @@ def test_the_sweep_of_our_own_strategy_leaves_out_every_ingredient_and_pays_for_
     }
 
 
-@pytest.mark.parametrize("name", ["mixmnist", CIFAR, "beyond"])
+@pytest.mark.parametrize("name", ["mixmnist", CIFAR, "thousands", "beyond"])
 def test_every_kind_of_cell_passes_the_check_that_comes_before_work(name):
     """Held against MixDigits, whose images ship with the project but are too few for MixCIFAR60's stages."""
     pool = benchmarks.load("mixdigits")
