@@ -179,7 +179,7 @@ def test_pictures_of_one_benchmark_are_cells_of_their_own_that_say_so(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             assert ("![" in cell.source) == ("picture" in tags(cell))
-            wanted = r"\*(MixDigits, profile `laptop`|Seed 0|Drawing|Simulated sessions): "
+            wanted = r"\*(MixDigits, profile `laptop`|MixCIFAR60, profile `paper`|Seed 0|Drawing|Simulated sessions): "
             assert "picture" not in tags(cell) or re.search(wanted, cell.source)
 
 
