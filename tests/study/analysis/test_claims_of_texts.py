@@ -87,8 +87,8 @@ def test_what_is_said_of_gated_margin_with_the_shared_first_labels_is_what_its_r
     ahead = paired_differences.differences(found, "gated_margin, pretrained", "area", resamples=99)
     points = {name.partition(",")[0]: f"{-mean:.1f}" for name, mean in ahead["mean"].items()}
     said = (
-        f"it pays {price:.2f} looks a label at 8,000, and is still ahead of each: "
-        f"of random by {points['random']} points, of margin by {points['margin']}, of SIMILAR by {points['similar']}, of `cautious_coverage` by "
+        f"it pays {price:.2f} looks a label at 8,000, and is still ahead of each: of random by {points['random']} "
+        f"points, of margin by {points['margin']}, of SIMILAR by {points['similar']}, of `cautious_coverage` by "
         f"{points['cautious_coverage']} (p = {ahead['p_holm'].max():.3f} after Holm)"
     )
     assert said in text and (ahead["mean"] < 0).all() and ours["seed"].nunique() == 11
