@@ -16,7 +16,7 @@ from alkit.acquisition.uncertainty import margins
 from alkit.acquisition.view import NOT_ASKED, View
 from alkit.options import Range
 
-FIRST, GROWTH = 5, 1.5  # answers per class before the gate is first fitted, and how many more before it is again
+FIRST, GROWTH = 5, 1.5  # answers per class before the first fit; times as many before the next
 JUNK_PER_KIND, STEPS, LEAST_DOUBT = 10, 20, 0.02
 
 
